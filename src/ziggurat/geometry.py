@@ -1,0 +1,148 @@
+"""Pure arithmetic of levels: shapes, cumulative factors, scale, translation, extents, choosing a level.
+
+One axis, N samples at level 0, sample step s, centre of sample 0 at t. A level of cumulative factor F has ceil(N / F)
+samples of step F * s. Its first sample lies `first_sample_shift(anchor, F)` base steps from the base's first sample:
+(F - 1) / 2 when the value describes the whole window (`"centre"`), 0 when it is the window's first sample (`"first"`).
+Everything is computed against level 0, never accumulated level by level. Source: formats.md 0.3, maths.md 3.1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+Anchor = Literal["centre", "first"]
+"""Where in its window a reduced sample lies. The anchor is the first-pixel shift, so the reduction owns it."""
+
+Shape = tuple[int, ...]
+Factors = tuple[int, ...]
+
+
+def level_shape(shape: Shape, factors: Factors) -> Shape:
+    """Returns `ceil(n / f)` per axis: partial windows at the end are kept.
+
+    >>> level_shape((7, 101, 3), (2, 2, 1))
+    (4, 51, 3)
+    """
+    return tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+
+
+def cumulative_factors(ladder: Sequence[Factors], ndim: int) -> tuple[Factors, ...]:
+    """Returns the factor from level 0 to each level, level 0 included.
+
+    >>> cumulative_factors([(2, 2), (3, 1)], 2)
+    ((1, 1), (2, 2), (6, 2))
+    """
+    return tuple(itertools.accumulate(ladder, lambda a, b: tuple(x * y for x, y in zip(a, b, strict=True)), initial=(1,) * ndim))
+
+
+def level_shapes(shape: Shape, ladder: Sequence[Factors]) -> tuple[Shape, ...]:
+    """Returns the shape of every level, level 0 included, each from the base and its cumulative factor.
+
+    >>> level_shapes((101, 67), [(2, 2), (2, 2)])
+    ((101, 67), (51, 34), (26, 17))
+    """
+    return tuple(level_shape(shape, f) for f in cumulative_factors(ladder, len(shape)))
+
+
+def first_sample_shift(anchor: Anchor, factor: int | Fraction) -> Fraction:
+    """Returns how far a level's first sample lies from the base's first sample, in base steps.
+
+    >>> first_sample_shift("centre", 4), first_sample_shift("first", 4)
+    (Fraction(3, 2), Fraction(0, 1))
+    """
+    return (Fraction(factor) - 1) / 2 if anchor == "centre" else Fraction(0)
+
+
+def _exact(value: float | Fraction) -> Fraction:
+    """Returns the decimal that `value` was written as, so that 0.1 * 3 is 0.3 and not 0.30000000000000004."""
+    return value if isinstance(value, Fraction) else Fraction(repr(float(value)))
+
+
+def level_scale(base_scale: Sequence[float], factors: Sequence[int | Fraction]) -> tuple[float, ...]:
+    """Returns the sample step of a level, in the unit of `base_scale`, correctly rounded once.
+
+    >>> level_scale((0.5, 0.1), (1, 3))
+    (0.5, 0.3)
+    """
+    return tuple(float(_exact(s) * f) for s, f in zip(base_scale, factors, strict=True))
+
+
+def level_translation(
+    base_scale: Sequence[float], base_translation: Sequence[float], factors: Sequence[int | Fraction], anchor: Anchor | Sequence[Anchor]
+) -> tuple[float, ...]:
+    """Returns the coordinate of the centre of a level's sample 0; `factors` are cumulative, from level 0.
+
+    >>> level_translation((0.5, 0.1), (0.0, 10.0), (1, 4), "centre")
+    (0.0, 10.15)
+    """
+    anchors: Sequence[Anchor] = [anchor] * len(base_scale) if isinstance(anchor, str) else anchor  # type: ignore[list-item]
+    return tuple(
+        float(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True)
+    )
+
+
+def window(index: int, factor: int, n_base: int) -> tuple[int, int]:
+    """Returns the half-open range of base samples behind sample `index` of a level; the last one may be partial.
+
+    >>> window(3, 2, 7)
+    (6, 7)
+    """
+    return index * factor, min((index + 1) * factor, n_base)
+
+
+def sample_centre(index: int, factor: int, n_base: int, anchor: Anchor = "centre") -> Fraction:
+    """Returns the true place of a level's sample in base steps: the middle of what its window holds, partial or not.
+
+    Equals `index * factor + first_sample_shift(anchor, factor)` for full windows. Source: maths.md 3.1.
+
+    >>> sample_centre(3, 2, 7), sample_centre(0, 2, 7)
+    (Fraction(6, 1), Fraction(1, 2))
+    """
+    first, stop = window(index, factor, n_base)
+    return Fraction(first) if anchor == "first" else Fraction(first + stop - 1, 2)
+
+
+def ratio(n_base: int, n_level: int) -> tuple[Fraction, bool]:
+    """Returns the factor that a pair of sizes suggests, and whether an integer explains it (floor or ceil).
+
+    Sizes alone cannot tell more; callers mark the answer `inferred`. Source: formats.md 0.4.
+
+    >>> ratio(275, 137), ratio(1000, 667)
+    ((Fraction(2, 1), True), (Fraction(1000, 667), False))
+    """
+    if n_level < 1 or n_base < 1:
+        raise ValueError(f"sizes are {n_base} and {n_level}; both must be at least 1")
+    guess = round(n_base / n_level)
+    for f in (guess, guess - 1, guess + 1):
+        if f >= 1 and n_level in (n_base // f, -(-n_base // f)):
+            return Fraction(f), True
+    return Fraction(n_base, n_level), False
+
+
+def extent(shape: Shape, scale: Sequence[float], translation: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """Returns per axis the world interval that the samples cover, edge to edge (half a step beyond the outer centres)."""
+    return tuple((t - s / 2, t + s * (n - 0.5)) for n, s, t in zip(shape, scale, translation, strict=True))
+
+
+def to_world(index: Sequence[float], scale: Sequence[float], translation: Sequence[float]) -> tuple[float, ...]:
+    """Returns the world coordinate of a (fractional) sample index."""
+    return tuple(s * i + t for i, s, t in zip(index, scale, translation, strict=True))
+
+
+def to_index(world: Sequence[float], scale: Sequence[float], translation: Sequence[float]) -> tuple[float, ...]:
+    """Returns the fractional sample index of a world coordinate; round it for the nearest sample."""
+    return tuple((w - t) / s for w, s, t in zip(world, scale, translation, strict=True))
+
+
+def region(box: Sequence[tuple[float, float]], shape: Shape, scale: Sequence[float], translation: Sequence[float]) -> tuple[slice, ...]:
+    """Returns the samples whose cells touch the world `box` (intervals, one per axis), clipped to the array."""
+    slices = []
+    for (low, high), n, s, t in zip(box, shape, scale, translation, strict=True):
+        a, b = sorted(((low - t) / s, (high - t) / s))
+        start = max(0, min(n, math.floor(a + 0.5)))
+        slices.append(slice(start, max(start, min(n, math.ceil(b + 0.5)))))
+    return tuple(slices)

@@ -1,0 +1,129 @@
+"""What can be wrong: problems of a document, collected; and the exceptions, one tree.
+
+A document is judged with `Problem` values, all at once; a call that cannot go on raises the narrowest class below.
+Each class is also the built-in that a caller would expect::
+
+    ZigguratError
+    ├── DocumentError (ValueError)          a metadata document cannot be read as what it claims to be
+    │   ├── PathError                       a path in a document leaves its root, or is no path
+    │   └── LimitError                      a document is larger or deeper than any honest one
+    ├── NotFound (FileNotFoundError)        nothing there, or no multiscale there
+    ├── OptionError (ValueError)            an option that was said cannot be honoured
+    ├── LayoutError (ValueError)            a layout is unknown, or cannot hold what it was given
+    ├── PlanError (ValueError)              the work cannot be planned (memory, grids)
+    ├── UnsupportedError (TypeError)        a dtype, codec or source that is not supported
+    ├── TargetExists (FileExistsError)      the target is already there
+    ├── StorageError (OSError)              reading or writing failed
+    └── MissingExtra (ImportError)          an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+Requirement = Literal["MUST", "SHOULD", "MAY", "NOTE"]
+"""RFC 2119 words as the format in question uses them; NOTE is our own observation, never a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken rule, or one observation, at one place of a document."""
+
+    rule: str
+    """Stable id of the rule, such as `MS003` or `OME010`."""
+    requirement: Requirement
+    loc: str
+    """Where, as a path into the document: `multiscales[0].datasets[2].path`."""
+    message: str
+    """What was found and what was expected."""
+    hint: str = ""
+    """What to do."""
+    source: str = ""
+    """The section of the specification, or the comment of the discussion, that demands it."""
+
+    def __str__(self) -> str:
+        text = f"{self.requirement} {self.rule} {self.loc}: {self.message}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found, in the order of the document."""
+
+    location: str
+    layouts: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(default=())
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.problems)
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def of(self, requirement: Requirement) -> tuple[Problem, ...]:
+        """Returns the problems of one requirement."""
+        return tuple(p for p in self.problems if p.requirement == requirement)
+
+    @property
+    def ok(self) -> bool:
+        """True when no MUST is broken."""
+        return not self.of("MUST")
+
+    @property
+    def ok_strict(self) -> bool:
+        """True when neither a MUST nor a SHOULD is broken."""
+        return self.ok and not self.of("SHOULD")
+
+
+class ZigguratError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class DocumentError(ZigguratError, ValueError):
+    """A metadata document cannot be read as what it claims to be; `problems` says why."""
+
+    def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class PathError(DocumentError):
+    """A path found in a document leaves its root, or is no path."""
+
+
+class LimitError(DocumentError):
+    """A document is larger or deeper than any honest one."""
+
+
+class NotFound(ZigguratError, FileNotFoundError):
+    """There is nothing at the place, or no multiscale."""
+
+
+class OptionError(ZigguratError, ValueError):
+    """An option that was said cannot be honoured."""
+
+
+class LayoutError(ZigguratError, ValueError):
+    """A layout is unknown, or cannot hold what it was given."""
+
+
+class PlanError(ZigguratError, ValueError):
+    """The work cannot be planned: too little memory, or grids that do not fit."""
+
+
+class UnsupportedError(ZigguratError, TypeError):
+    """A dtype, a codec or a source that is not supported."""
+
+
+class TargetExists(ZigguratError, FileExistsError):
+    """The target is already there."""
+
+
+class StorageError(ZigguratError, OSError):
+    """Reading or writing failed."""
+
+
+class MissingExtra(ZigguratError, ImportError):
+    """An optional dependency is not installed; the message names the install line."""
