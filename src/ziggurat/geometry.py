@@ -79,10 +79,8 @@ def level_translation(
     >>> level_translation((0.5, 0.1), (0.0, 10.0), (1, 4), "centre")
     (0.0, 10.15)
     """
-    anchors: Sequence[Anchor] = [anchor] * len(base_scale) if isinstance(anchor, str) else anchor  # type: ignore[list-item]
-    return tuple(
-        float(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True)
-    )
+    anchors: Sequence[Anchor] = [anchor] * len(base_scale) if isinstance(anchor, str) else anchor
+    return tuple(float(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True))
 
 
 def window(index: int, factor: int, n_base: int) -> tuple[int, int]:

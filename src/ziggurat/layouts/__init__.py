@@ -45,9 +45,7 @@ class Layout(Protocol):
     def versions(self) -> tuple[str, ...]: ...
     def detect(self, node: Node) -> Evidence | None: ...
     def read(self, node: Node) -> tuple[tuple[Multiscale, ...], tuple[Problem, ...]]: ...
-    def write(
-        self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None
-    ) -> Documents:
+    def write(self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None) -> Documents:
         """Returns the complete attributes of the group (and of arrays, where the layout keeps any there).
 
         `multiscales` are all series of the group in order; `existing` are the group's present attributes, of which every
