@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | tuple[JSON, ...] | str | int | float | bool | None"
@@ -17,8 +16,6 @@ JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | tuple[JSON, ...] | str | in
 
 Provenance = Literal["stated", "derived", "inferred", "absent"]
 """Where a number comes from: read from metadata; computed from stated factors; guessed from shapes; not there."""
-
-NOTHING: Mapping[str, JSON] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Axis:
     unit: str | None = None
     """The unit as the document spells it (OME: UDUNITS-2 long names such as `micrometer`)."""
     provenance: Provenance = "stated"
-    extra: Mapping[str, JSON] = field(default=NOTHING, compare=False)
+    extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class Level:
     translation_provenance: Provenance = "absent"
     array: ArrayInfo | None = None
     """None when there is no array at `path`."""
-    extra: Mapping[str, JSON] = field(default=NOTHING, compare=False)
+    extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +109,9 @@ class Multiscale:
     """True when the document listed the coarsest level first."""
     world: tuple[tuple[float, ...], ...] | None = None
     """Rotation or direction applied after scale and translation; None for the identity."""
-    extra: Mapping[str, JSON] = field(default=NOTHING, compare=False)
+    extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
     """Unknown keys of the multiscale, verbatim."""
-    raw: Mapping[str, JSON] = field(default=NOTHING, compare=False)
+    raw: Mapping[str, JSON] = field(default_factory=dict, compare=False)
     """The document's entry as it was read, for a write-back that changes nothing it need not."""
 
     @property
