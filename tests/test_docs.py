@@ -1,4 +1,7 @@
-"""Every Python block of the README and of docs/ runs, in order, page by page, in an empty folder."""
+"""Every Python block of the README and of docs/ runs, in order, page by page, in an empty folder.
+
+A page may bring what its reader has (a scan, a field) in a comment that is not shown: `<!-- python` ... `-->`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^(?:```python|<!-- python)\n(.*?)^(?:```|-->)", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
