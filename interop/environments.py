@@ -1,0 +1,152 @@
+"""Peer environments: a table name -> packages and Python version, made on demand under `.envs/` of the checkout.
+
+Peers pin each other out (pydantic below 2.13 for some, zarr 3.1 on Python 3.11 for others), so each lives alone.
+
+    python interop/environments.py                 # list the table and what is installed
+    python interop/environments.py ome-zarr ...    # make some
+    python interop/environments.py --all
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".envs"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One virtual environment of one peer."""
+
+    packages: tuple[str, ...]
+    """Requirements for pip, or package names for npm."""
+    python: str = "3.13"
+    """Preferred Python; the nearest that is installed is taken, and its version is part of every result."""
+    report: tuple[str, ...] = ()
+    """Distributions whose versions a result states; the peer itself first."""
+    npm: bool = False
+
+
+ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
+    {
+        "tensorstore": Environment(("tensorstore", "numpy"), report=("tensorstore", "numpy")),
+        "zarr-3.1.6": Environment(("zarr==3.1.6",), python="3.11", report=("zarr", "numcodecs")),
+        "zarr-newest": Environment(("zarr",), report=("zarr", "numcodecs")),
+        "xarray": Environment(("xarray", "zarr"), report=("xarray", "zarr")),
+        "zarrita": Environment(("zarrita",), report=("zarrita", "numcodecs"), npm=True),
+        "ome-zarr": Environment(("ome-zarr",), report=("ome-zarr", "zarr", "dask")),
+        # zarrista is what the writer of ngff-zarr 0.50 calls; it installs neither it nor the itkwasm kernels by itself.
+        "ngff-zarr": Environment(("ngff-zarr[dask-image]", "itkwasm-downsample", "zarrista"), report=("ngff-zarr", "zarr", "dask")),
+        "yaozarrs": Environment(("yaozarrs", "zarr"), report=("yaozarrs", "zarr")),
+        "ome-zarr-models": Environment(("ome-zarr-models",), report=("ome-zarr-models", "zarr", "pydantic")),
+        "napari-ome-zarr": Environment(("napari-ome-zarr", "napari"), report=("napari-ome-zarr", "napari", "ome-zarr", "zarr")),
+        "dyna-zarr": Environment(("dyna-zarr",), report=("dyna-zarr", "zarr", "tensorstore")),
+        "rasterio": Environment(("rasterio",), report=("rasterio",)),
+    }
+)
+
+
+def find_python(version: str) -> str:
+    """Returns an interpreter of `version`, or the running one where there is none (older than 3.13 means older peers)."""
+    minor = tuple(map(int, version.split(".")[:2]))
+    if sys.version_info[:2] == minor:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in sorted(pyenv.glob(f"{version}*/bin/python"), reverse=True):
+        return str(candidate)
+    return shutil.which(f"python{version}") or sys.executable
+
+
+def python_of(name: str) -> str:
+    """Returns the interpreter of an environment, made on first use; for npm environments `node`."""
+    environment = ENVIRONMENTS[name]
+    home = HOME / name
+    if environment.npm:
+        ensure(name)
+        return shutil.which("node") or "node"
+    ensure(name)
+    return str(home / "bin" / "python")
+
+
+def ensure(name: str) -> Path:
+    """Makes an environment unless it stands with the same packages; returns its folder."""
+    environment = ENVIRONMENTS[name]
+    home = HOME / name
+    stamp = home / "environment.json"
+    wanted = {"packages": list(environment.packages), "python": environment.python}
+    if stamp.exists() and json.loads(stamp.read_text())["wanted"] == wanted:
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    if environment.npm:
+        (home / "package.json").write_text(json.dumps({"private": True, "type": "module"}))
+        _run(["npm", "install", "--no-audit", "--no-fund", "--silent", *environment.packages], cwd=home)
+        versions = {p: _npm_version(home, p) for p in environment.report}
+        versions["node"] = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip().lstrip("v")
+    else:
+        versions = _make_venv(home, environment)
+    stamp.write_text(json.dumps({"wanted": wanted, "versions": versions}, indent=1) + "\n")
+    return home
+
+
+def versions_of(name: str) -> dict[str, str]:
+    """Returns the versions of what an environment is about, the interpreter included."""
+    versions: dict[str, str] = json.loads((ensure(name) / "environment.json").read_text())["versions"]
+    return versions
+
+
+def _make_venv(home: Path, environment: Environment) -> dict[str, str]:
+    python = find_python(environment.python)
+    _run([python, "-m", "venv", "--clear", str(home)])
+    inner = str(home / "bin" / "python")
+    uv = Path(sys.executable).with_name("uv")
+    tool = str(uv) if uv.exists() else shutil.which("uv")
+    if tool:
+        _run([tool, "pip", "install", "--quiet", "--python", inner, "--only-binary", ":all:", *environment.packages])
+    else:
+        _run([inner, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *environment.packages])
+    code = (
+        "import importlib.metadata as m, json, platform, sys\n"
+        "have = {d.name.lower(): d.version for d in m.distributions()}\n"
+        "print(json.dumps({**{p: have[p] for p in sys.argv[1:] if p in have}, 'python': platform.python_version()}))"
+    )
+    out = subprocess.run([inner, "-c", code, *environment.report], capture_output=True, text=True, check=True).stdout
+    versions: dict[str, str] = json.loads(out)
+    return versions
+
+
+def _npm_version(home: Path, package: str) -> str:
+    path = home / "node_modules" / package / "package.json"
+    return str(json.loads(path.read_text())["version"]) if path.exists() else "-"
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr[-2000:]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*ENVIRONMENTS, []], metavar="NAME")
+    parser.add_argument("--all", action="store_true")
+    args = parser.parse_args()
+    for name in ENVIRONMENTS if args.all else args.names:
+        print(f"{name}: {versions_of(name)}", flush=True)
+    if not args.all and not args.names:
+        for name, environment in ENVIRONMENTS.items():
+            print(f"{name:16} {'made' if (HOME / name / 'environment.json').exists() else 'not made':9} {' '.join(environment.packages)}")
+
+
+if __name__ == "__main__":
+    main()
