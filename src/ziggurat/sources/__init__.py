@@ -1,0 +1,119 @@
+"""Sources: everything that levels can be built on, opened by one call.
+
+A source is a `chunkio.ChunkReader` with facts (`model.SourceInfo`) that can be sent to another process. It states what the
+file or the object says and decides nothing: axes of bare arrays, kinds and options are the planner's. Each backend's library is
+imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeGuard, cast
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from ziggurat.problems import NotFound, OptionError, UnsupportedError
+from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
+
+__all__ = ["BlockSource", "Source", "open_source", "regrid"]
+
+_MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+"""Documents that make a folder a Zarr node."""
+
+
+def open_source(anything: object, *, path: str | None = None) -> Source:
+    """Returns the source of a path, a URL, a store or an array.
+
+    `path` names the array inside a Zarr hierarchy, or the variable of an xarray dataset. A source is returned as it is.
+
+    Raises NotFound where there is nothing, UnsupportedError for what is no image, for other than numbers and for empty axes,
+    DocumentError for a broken file, OptionError for a choice that must be made, and MissingExtra.
+    """
+    if isinstance(anything, str | os.PathLike):
+        return _open_text(os.fspath(anything), path)
+    if _is_source(anything):
+        return anything
+    if isinstance(anything, np.ndarray):
+        from ziggurat.sources.arrays import open_ndarray
+
+        return open_ndarray(anything)
+    return _open_object(anything, path)
+
+
+def regrid(source: Source, chunks: tuple[int, ...]) -> Source:
+    """Returns the source in blocks of another shape where every grid costs the same (arrays in memory, memory maps), else the source as it is."""
+    from ziggurat.sources.arrays import NumpySource
+
+    return source.regrid(chunks) if isinstance(source, NumpySource) else source
+
+
+def _is_source(thing: object) -> TypeGuard[Source]:
+    return all(hasattr(thing, name) for name in ("info", "read", "chunks", "dtype", "shape", "close"))
+
+
+def _open_text(text: str, path: str | None) -> Source:
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme.lower() == "file":
+        return _open_local(Path(unquote(urlsplit(text).path)), path)
+    if separator:
+        if path is None and text.lower().rstrip("/").endswith((".tif", ".tiff", ".npy", ".png", ".jpg", ".jpeg")):
+            raise UnsupportedError(f"{text}: only Zarr is read from a distance; download the file first")
+        from ziggurat.sources.zarrays import open_zarr
+
+        return open_zarr(text, path=path or "")
+    return _open_local(Path(text), path)
+
+
+def _open_local(place: Path, path: str | None) -> Source:
+    """Opens a file or folder by what it holds, never by its name alone."""
+    if not place.exists():
+        raise NotFound(f"{place}: no such file or folder")
+    if place.is_dir():
+        if any((place / marker).exists() for marker in _MARKERS):
+            from ziggurat.sources.zarrays import open_zarr
+
+            return open_zarr(str(place.resolve()), path=path or "")
+        raise UnsupportedError(f"{place}: not a Zarr array or group; expected {UNDERSTOOD}")
+    if path is not None:
+        raise OptionError(f"{place}: path={path!r} was said, but a single file has no arrays inside; leave it out")
+    try:
+        with place.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise NotFound(f"{place}: cannot be read ({error.strerror or error})") from error
+    return _open_file(place.resolve(), head)
+
+
+def _open_file(place: Path, head: bytes) -> Source:
+    if head.startswith(b"\x93NUMPY"):
+        from ziggurat.sources.arrays import open_npy
+
+        return open_npy(place)
+    hint = next((text for magic, text in _HINTS if head.startswith(magic)), "")
+    raise UnsupportedError(f"{place}: not an image that is known{hint}; expected {UNDERSTOOD}")
+
+
+_HINTS = (
+    (b"\x89HDF\r\n\x1a\n", " (an HDF5 file: open it with h5py and pass the dataset)"),
+    (b"CDF", " (a netCDF file: open it with xarray and pass the variable)"),
+    (b"PK\x03\x04", " (a zip file: unpack it)"),
+    (b"\x1f\x8b", " (a gzip file: unpack it)"),
+    (b"{", " (a JSON document: name the folder that holds it)"),
+)
+"""First bytes of what people try, and what to do with it."""
+
+
+def _open_object(thing: object, path: str | None) -> Source:
+    """Opens an object of a library that is already imported, asked in order of how specific it is."""
+    libraries = {parent.__module__.partition(".")[0] for parent in type(thing).__mro__}
+    if libraries & {"zarr", "obstore"} or isinstance(thing, dict):
+        from ziggurat.sources.zarrays import open_zarr_object
+
+        return open_zarr_object(thing, path=path or "")
+    if all(hasattr(thing, name) for name in ("shape", "dtype", "__getitem__")):
+        from ziggurat.sources.arrays import ArrayLike, open_arraylike
+
+        return open_arraylike(cast(ArrayLike, thing))
+    raise UnsupportedError(f"{type(thing).__name__}: nothing that can be read; expected {UNDERSTOOD}, or an array with shape, dtype and slicing")
