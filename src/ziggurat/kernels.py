@@ -1,0 +1,263 @@
+"""Window arithmetic on arrays: ndarray in, ndarray out; no axis names, no input or output, no state.
+
+A *window* is a box of `factors` samples; windows lie side by side from index 0 of the block, and the last one of an axis
+may be partial: it holds what is there. `out.shape == ceil(block.shape / factors)` throughout.
+
+Everything runs in slabs that stay in a core's cache. The order in which the samples of a window are combined is fixed: first
+axis first, ascending, so a result depends on the window alone and never on how an array was cut into blocks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+"""An array of any numeric dtype: kernels are generic, the dtype is a value and not a type."""
+Region: TypeAlias = tuple[slice, ...]
+Factors: TypeAlias = tuple[int, ...]
+
+SLAB_BYTES = 1 << 18
+"""256 KiB: input and temporaries of a slab stay in a core's second-level cache (512 KiB to 2 MiB)."""
+FEW = 16
+"""An innermost axis of factor 1 and at most this long (colours) is looped over, else numpy's inner loops would be that short."""
+HALF = 32
+"""Bits of the low limb of a split 64-bit sum."""
+
+
+def window_shape(shape: tuple[int, ...], factors: Factors) -> tuple[int, ...]:
+    """Returns the number of windows per axis, partial ones included.
+
+    >>> window_shape((5, 4), (2, 4))
+    (3, 1)
+    """
+    return tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+
+
+def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: int = SLAB_BYTES) -> Iterator[tuple[Region, Region]]:
+    """Yields (region of the block, region of its windows): whole windows, at most about `slab_bytes` of input each.
+
+    >>> [a for a, _ in slabs((5, 4), 1, (2, 2), 8)]
+    [(slice(0, 2, None), slice(0, 4, None)), (slice(2, 4, None), slice(0, 4, None)), (slice(4, 5, None), slice(0, 4, None))]
+    """
+    steps = list(shape)
+    for axis, f in enumerate(factors):
+        if math.prod(steps) * itemsize <= slab_bytes:
+            break
+        inner = math.prod(steps[axis + 1 :]) * itemsize * f
+        steps[axis] = min(steps[axis], max(1, slab_bytes // max(1, inner)) * f)
+    starts = [range(0, n, max(1, step)) for n, step in zip(shape, steps, strict=True)]
+    for place in itertools.product(*starts):
+        inside = tuple(slice(a, min(a + s, n)) for a, s, n in zip(place, steps, shape, strict=True))
+        yield inside, tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(inside, factors, strict=True))
+
+
+def fold(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+    """Combines the samples of each window with the binary ufunc `op`, in the dtype of `out`.
+
+    `out` may be a strided view; its dtype must hold every partial result. Axes are folded first to last, samples of an
+    axis in ascending order (integer sums may be taken in another order, which cannot be seen).
+    """
+    if block.ndim > 1 and factors[-1] == 1 and block.shape[-1] <= FEW and any(f > 1 for f in factors):
+        for i in range(block.shape[-1]):
+            fold(block[..., i], factors[:-1], out[..., i], op)
+        return
+    for inside, windows in slabs(block.shape, block.itemsize, factors):
+        _fold_slab(block[inside], factors, out[windows], op)
+
+
+def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+    axes = [axis for axis, f in enumerate(factors) if f > 1]
+    if not axes:
+        out[...] = block
+        return
+    if op is np.add and factors[-1] == 2 and len(axes) > 1 and _pairs_fit(block, out.dtype):
+        block = _add_pairs(block, out.dtype)
+        axes.pop()
+    for axis in axes[:-1]:
+        shape = (*block.shape[:axis], -(-block.shape[axis] // factors[axis]), *block.shape[axis + 1 :])
+        block = _fold_axis(block, axis, factors[axis], np.empty(shape, out.dtype), op)
+    _fold_axis(block, axes[-1], factors[axes[-1]], out, op)
+
+
+def _fold_axis(block: Array, axis: int, f: int, out: Array, op: np.ufunc) -> Array:
+    """Folds one axis into `out` and returns it; strided operands, no temporaries."""
+    n = block.shape[axis]
+    full, rest = divmod(n, f)
+    before = (slice(None),) * axis
+    if full:
+        part = out[(*before, slice(0, full))]
+        op(block[(*before, slice(0, full * f, f))], block[(*before, slice(1, full * f, f))], out=part, dtype=out.dtype)
+        for i in range(2, f):
+            op(part, block[(*before, slice(i, full * f, f))], out=part, dtype=out.dtype)
+    if rest:
+        part = out[(*before, slice(full, full + 1))]
+        part[...] = block[(*before, slice(full * f, full * f + 1))]
+        for i in range(full * f + 1, n):
+            op(part, block[(*before, slice(i, i + 1))], out=part, dtype=out.dtype)
+    return out
+
+
+def _pairs_fit(block: Array, dtype: np.dtype[Any]) -> bool:
+    """True when neighbours along the last axis can be added by viewing each pair as one item of twice the size."""
+    return (
+        block.dtype.kind == "u"
+        and dtype.kind == "u"
+        and block.itemsize <= 2
+        and dtype.itemsize >= 2 * block.itemsize
+        and block.shape[-1] % 2 == 0
+        and block.shape[-1] > 0
+        and block.strides[-1] == block.itemsize
+        and all(stride % (2 * block.itemsize) == 0 for stride in block.strides[:-1])
+        and block.ctypes.data % (2 * block.itemsize) == 0
+    )
+
+
+def _add_pairs(block: Array, dtype: np.dtype[Any]) -> Array:
+    """Returns the sums of neighbours along the last axis: two masks and one addition at full vector width, no casts."""
+    wide = np.dtype(f"u{2 * block.itemsize}")
+    bits = wide.type(8 * block.itemsize)
+    pairs = block.view(wide)
+    total: Array = pairs >> bits
+    total += pairs & wide.type((1 << int(bits)) - 1)
+    return total.astype(dtype, copy=False)
+
+
+def pick(block: Array, factors: Factors, out: Array) -> None:
+    """Copies the first sample of each window into `out`."""
+    out[...] = block[tuple(slice(None, None, f) for f in factors)]
+
+
+def window_counts(shape: tuple[int, ...], factors: Factors, out: Array) -> None:
+    """Fills `out` with the number of samples that each window holds."""
+    out[...] = math.prod(min(n, f) for n, f in zip(shape, factors, strict=True))
+    for axis, (n, f) in enumerate(zip(shape, factors, strict=True)):
+        if n > f and n % f:
+            last = (*(slice(None),) * axis, slice(-1, None))
+            out[last] = out[last] // f * (n % f)
+
+
+def has_nan(values: Array) -> bool:
+    """True when any sum is NaN; a float sum of opposite infinities also is."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isnan(np.add.reduce(values, axis=None)))
+
+
+def subtract_missing(sums: Array, nodata: int, n_missing: Array) -> None:
+    """Takes `n_missing` samples of value `nodata` out of integer sums again; exact, cheaper than masking every sample."""
+    if nodata:
+        sums -= n_missing.astype(sums.dtype) * sums.dtype.type(nodata)
+
+
+def fold_valid(block: Array, missing: Array, factors: Factors, out: Array) -> None:
+    """Sums the samples of each window that are not `missing`, in the dtype of `out` (floats)."""
+    for inside, windows in slabs(block.shape, out.itemsize, factors):
+        part = block[inside].astype(out.dtype)
+        np.copyto(part, 0, where=missing[inside])
+        _fold_slab(part, factors, out[windows], np.add)
+
+
+def divide(sums: Array, n: int, out: Array) -> None:
+    """Divides sums by the number `n` of samples behind each, once, half to even, into the dtype of `out`.
+
+    Integer sums must leave room: `abs(sum) + n // 2` fits their dtype. Floats and complex numbers are rounded by the division.
+    """
+    for inside, _ in slabs(sums.shape, sums.itemsize, (1,) * sums.ndim, SLAB_BYTES // 2):
+        if sums.dtype.kind in "fc":
+            _divide_float(sums[inside], n, out[inside])
+        else:
+            _divide_integer(sums[inside], n, out[inside])
+
+
+def _divide_float(sums: Array, n: int, out: Array) -> None:
+    if n & (n - 1) == 0:
+        np.multiply(sums, sums.dtype.type(1 / n), out=out, casting="same_kind")
+    else:
+        np.divide(sums, sums.dtype.type(n), out=out, casting="same_kind")
+
+
+def _divide_integer(sums: Array, n: int, out: Array) -> None:
+    kind = sums.dtype.type
+    if n == 1:
+        out[...] = sums
+    elif n & (n - 1) == 0:
+        # b + (n/2 - 1) + (lowest bit that stays) carries exactly where half to even goes up
+        shift = kind(n.bit_length() - 1)
+        rounded = sums >> shift
+        rounded &= kind(1)
+        rounded += kind(n // 2 - 1)
+        rounded += sums
+        np.right_shift(rounded, shift, out=out, casting="unsafe")
+    elif n % 2:
+        np.floor_divide(sums + kind(n // 2), kind(n), out=out, casting="unsafe")
+    else:
+        shifted = sums + kind(n // 2)
+        rounded = shifted // kind(n)
+        shifted -= rounded * kind(n)
+        rounded -= (shifted == 0) & (rounded & kind(1)).astype(bool)
+        out[...] = rounded
+
+
+def divide_by(sums: Array, weights: Array, out: Array, missing: complex) -> None:
+    """Divides sums by the number of valid samples behind each, half to even; `missing` where there is none."""
+    none = weights == 0
+    if sums.dtype.kind in "fc":
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            np.divide(sums, weights, out=out, casting="same_kind")
+    else:
+        counts = np.maximum(weights, 1).astype(sums.dtype)
+        half = counts >> sums.dtype.type(1)
+        shifted = sums + half
+        rounded = shifted // counts
+        shifted -= rounded * counts
+        tie = (shifted == 0) & ((counts & 1) == 0) & ((rounded & 1) == 1)
+        rounded -= tie
+        out[...] = rounded
+    if none.any():
+        out[none] = missing
+
+
+def split(block: Array) -> tuple[Array, Array]:
+    """Returns the high and the low 32 bits of 64-bit integers: `block == (high << 32) + low`, `low` never negative."""
+    high = block >> block.dtype.type(HALF)
+    low = (block & block.dtype.type((1 << HALF) - 1)).astype(np.uint64)
+    return high, low
+
+
+def divide_split(high: Array, low: Array, n: Array | int, out: Array) -> None:
+    """Divides split sums by `n` (a number or an array, at least 1, at most 2**31), half to even; exact for 64-bit integers."""
+    signed = high.dtype.type
+    n_high = n.astype(high.dtype) if isinstance(n, np.ndarray) else signed(n)
+    n_low = n.astype(np.uint64) if isinstance(n, np.ndarray) else np.uint64(n)
+    first = high // n_high
+    rest = ((high - first * n_high).astype(np.uint64) << np.uint64(HALF)) + low
+    second = rest // n_low
+    rest -= second * n_low
+    value = (first.astype(np.uint64) << np.uint64(HALF)) + second
+    up = (rest > n_low - rest) | ((rest == n_low - rest) & ((value & np.uint64(1)) == 1))
+    value += up
+    out[...] = value.view(out.dtype)
+
+
+def fold_extreme(block: Array, factors: Factors, out: Array, op: np.ufunc, missing: Array | None, nodata: complex) -> None:
+    """Folds `op` (minimum, maximum, fmin, fmax) over the samples that are not `missing`; `nodata` where a window has none."""
+    if missing is None:
+        fold(block, factors, out, op)
+        return
+    lowest = op in (np.maximum, np.fmax)
+    if block.dtype.kind == "f":
+        neutral: Any = -np.inf if lowest else np.inf
+    elif block.dtype.kind == "b":
+        neutral = not lowest
+    else:
+        neutral = np.iinfo(block.dtype).min if lowest else np.iinfo(block.dtype).max
+    filled = np.where(missing, block.dtype.type(neutral), block)
+    fold(filled, factors, out, op)
+    empty = np.empty(out.shape, bool)
+    fold(missing, factors, empty, np.logical_and)
+    out[empty] = nodata
