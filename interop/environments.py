@@ -43,11 +43,11 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "zarr-3.1.6": Environment(("zarr==3.1.6",), python="3.11", report=("zarr", "numcodecs")),
         "zarr-newest": Environment(("zarr",), report=("zarr", "numcodecs")),
         "xarray": Environment(("xarray", "zarr"), report=("xarray", "zarr")),
-        "zarrita": Environment(("zarrita",), report=("zarrita", "numcodecs"), npm=True),
+        "zarrita": Environment(("zarrita", "@zarrita/storage"), report=("zarrita", "numcodecs"), npm=True),
         "ome-zarr": Environment(("ome-zarr",), report=("ome-zarr", "zarr", "dask")),
-        # zarrista is what the writer of ngff-zarr 0.50 calls; it installs neither it nor the itkwasm kernels by itself.
-        "ngff-zarr": Environment(("ngff-zarr[dask-image]", "itkwasm-downsample", "zarrista"), report=("ngff-zarr", "zarr", "dask")),
-        "yaozarrs": Environment(("yaozarrs", "zarr"), report=("yaozarrs", "zarr")),
+        # the default method of ngff-zarr needs itkwasm-downsample; `validate` brings jsonschema, for the OME schemas that it ships
+        "ngff-zarr": Environment(("ngff-zarr[dask-image,validate]", "itkwasm-downsample", "zarrista"), report=("ngff-zarr", "zarr", "dask")),
+        "yaozarrs": Environment(("yaozarrs[io]", "zarr"), report=("yaozarrs", "zarr")),
         "ome-zarr-models": Environment(("ome-zarr-models",), report=("ome-zarr-models", "zarr", "pydantic")),
         "napari-ome-zarr": Environment(("napari-ome-zarr", "napari"), report=("napari-ome-zarr", "napari", "ome-zarr", "zarr")),
         "dyna-zarr": Environment(("dyna-zarr",), report=("dyna-zarr", "zarr", "tensorstore")),
