@@ -1,0 +1,70 @@
+"""Multiscale arrays: build, open, check and upgrade image pyramids.
+
+>>> import ziggurat as zg
+>>> zg.__version__
+'0.1.0'
+
+Everything public is here and is imported when it is first asked for, so that `import ziggurat` costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ziggurat.builder import BuildResult, build, plan
+    from ziggurat.model import ArrayInfo, Axis, Level, Multiscale
+    from ziggurat.planner import BuildOptions, BuildPlan
+    from ziggurat.problems import Problem, Report, ZigguratError
+    from ziggurat.pyramid import LevelView, Pyramid, check, list_multiscales, open
+    from ziggurat.transfer import UpgradeResult, upgrade
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArrayInfo",
+    "Axis",
+    "BuildOptions",
+    "BuildPlan",
+    "BuildResult",
+    "Level",
+    "LevelView",
+    "Multiscale",
+    "Problem",
+    "Pyramid",
+    "Report",
+    "UpgradeResult",
+    "ZigguratError",
+    "__version__",
+    "build",
+    "check",
+    "list_multiscales",
+    "open",
+    "plan",
+    "upgrade",
+]
+
+_ROOMS = (
+    ("builder", ("BuildResult", "build", "plan")),
+    ("model", ("ArrayInfo", "Axis", "Level", "Multiscale")),
+    ("planner", ("BuildOptions", "BuildPlan")),
+    ("problems", ("Problem", "Report", "ZigguratError")),
+    ("pyramid", ("LevelView", "Pyramid", "check", "list_multiscales", "open")),
+    ("transfer", ("UpgradeResult", "upgrade")),
+)
+
+
+if not TYPE_CHECKING:  # so that a type checker refuses a name that is not here
+
+    def __getattr__(name: str) -> object:
+        """Imports a public name from the module that defines it, once."""
+        for room, names in _ROOMS:
+            if name in names:
+                from importlib import import_module
+
+                value = getattr(import_module(f"ziggurat.{room}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module 'ziggurat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -55,6 +55,8 @@ class Report:
     location: str
     layouts: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = field(default=())
+    strict: bool = False
+    """Whether `ok` holds a SHOULD as high as a MUST."""
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self.problems)
@@ -68,13 +70,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True when no MUST is broken."""
-        return not self.of("MUST")
+        """True when no MUST is broken; in a strict report, no SHOULD either."""
+        return not self.of("MUST") and not (self.strict and self.of("SHOULD"))
 
     @property
     def ok_strict(self) -> bool:
         """True when neither a MUST nor a SHOULD is broken."""
-        return self.ok and not self.of("SHOULD")
+        return not self.of("MUST") and not self.of("SHOULD")
 
 
 class ZigguratError(Exception):

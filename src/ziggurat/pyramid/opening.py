@@ -1,0 +1,194 @@
+"""From a place to pyramids: what `ziggurat.open`, `list_multiscales`, `check` and the command `info` do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ziggurat import layouts
+from ziggurat.model import Multiscale
+from ziggurat.node import FileNode, Node
+from ziggurat.problems import DocumentError, NotFound, Report
+from ziggurat.pyramid.arrays import StoredArray
+from ziggurat.pyramid.levels import Hierarchy, Pyramid
+
+Choice: TypeAlias = "int | str | Callable[[Multiscale], bool]"
+
+_N_ANCESTORS = 3
+"""How far above an array its multiscale is looked for: `scale0/image` needs 2, a plate's `A/1/0/0` finds its field in 1. Source: formats.md 13.7."""
+
+
+def open(  # noqa: A001 - `zg.open` is the public name
+    url: object, *, multiscale: Choice | None = None, chunks_like: Sequence[int] | None = None, layout: str | None = None
+) -> Pyramid:
+    """Returns the multiscale at a place as a `Pyramid`; only metadata is read, and nothing is listed.
+
+    Parameters
+    ----------
+    url
+        A path, a URL (`s3://`, `gs://`, `https://`, ...), a Zarr store or group, or anything that behaves like a dict of keys to bytes.
+        The place of a level's own array finds the multiscale that lists it, up to three groups above.
+    multiscale
+        Which one, where a group holds several: its number from 0, its name, its type, or a function of a `Multiscale`. The first when not said.
+    chunks_like
+        Take the multiscale whose base has the chunks closest to these sizes, as for the same samples stored in slices and in cubes.
+    layout
+        Read it as this layout (`"ome-zarr@0.4"`) whatever else it may be.
+
+    Raises
+    ------
+    NotFound
+        When nothing is there, no multiscale is there, or level 0 has no array. Other missing levels are only told, in `problems`.
+    DocumentError
+        When a metadata document cannot be read as what it claims to be.
+    OptionError
+        When no multiscale is the one that was said; the message names those that exist.
+    """
+    hierarchy = read(url, layout)
+    chosen = _choose(hierarchy.multiscales, multiscale, chunks_like)
+    position = next(i for i, candidate in enumerate(hierarchy.multiscales) if candidate is chosen)
+    base = chosen.levels[0]
+    if base.array is None:
+        raise NotFound(f"{hierarchy.location}: levels[0].path {base.path!r}: no array there, and a pyramid cannot do without its base; see 'ziggurat check'")
+    return Pyramid(hierarchy, position)
+
+
+def list_multiscales(url: object, *, layout: str | None = None) -> tuple[Multiscale, ...]:
+    """Returns the metadata of every multiscale of a group, in the order of its document.
+
+    Raises NotFound where there is none, DocumentError where a document cannot be read.
+    """
+    return read(url, layout).multiscales
+
+
+def check(source: object, *, strict: bool = False, layout: str | None = None) -> Report:
+    """Returns what every rule of the format says about the documents at a place; no sample is read.
+
+    Parameters
+    ----------
+    source
+        As for `open`.
+    strict
+        Hold SHOULD as high as MUST: `report.ok` is then True only when neither is broken.
+    layout
+        Apply the rules of this layout, whatever else the place may be.
+
+    Raises NotFound when nothing is there. Broken documents are problems of the report.
+    """
+    from ziggurat import validation
+
+    found = validation.check_node(existing(source), layout=layout)
+    return dataclasses.replace(found, strict=strict)
+
+
+def _choose(multiscales: Sequence[Multiscale], choice: Choice | None, chunks_like: Sequence[int] | None) -> Multiscale:
+    sizes = None if chunks_like is None else tuple(chunks_like)
+    if choice is None:
+        return layouts.choose(multiscales, chunks_like=sizes)
+    if isinstance(choice, str):
+        if any(candidate.name == choice for candidate in multiscales) or not any(candidate.type == choice for candidate in multiscales):
+            return layouts.choose(multiscales, name=choice, chunks_like=sizes)
+        return layouts.choose(multiscales, type=choice, chunks_like=sizes)
+    if isinstance(choice, int):
+        return layouts.choose(multiscales, index=choice, chunks_like=sizes)
+    return layouts.choose(multiscales, predicate=choice, chunks_like=sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node, and where its arrays are read from."""
+
+    node: Node
+    target: object
+    """What `storage.open_store` takes."""
+    prefix: str = ""
+    """Path of the node below `target`."""
+
+    def above(self) -> tuple[Place, str] | None:
+        """Returns the place of the group above and this one's name in it; None at the top of what can be seen."""
+        if isinstance(self.target, str) and "://" in self.target:
+            head, _, name = self.target.rstrip("/").rpartition("/")
+            return (Place(_node(head), head), name) if name and "://" in head and not head.endswith(":/") else None
+        found = self.node.parent()
+        if found is None:
+            return None
+        node, name = found
+        if isinstance(node, FileNode):
+            return Place(node, node.location), name
+        return Place(node, self.target, self.prefix.rpartition("/")[0]), name
+
+    def reader(self, path: str) -> StoredArray:
+        """Returns what opens the array at a path below this place."""
+        below = self.node.child(path)
+        whole = f"{self.prefix}/{path}" if self.prefix else path
+        return StoredArray(self.target, whole, below)
+
+
+def _node(target: object) -> Node:
+    """Returns the node at a place; a local folder without any Zarr library."""
+    if isinstance(target, (str, os.PathLike)) and "://" not in str(target):
+        return FileNode(Path(target))
+    from ziggurat import storage
+
+    return storage.open_node(target)
+
+
+def existing(target: object) -> Node:
+    """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
+    node = _node(target)
+    if node.kind != "absent":
+        return node
+    if not isinstance(node, FileNode):
+        raise NotFound(f"{node.location}: no Zarr group or array there")
+    if not node.path.exists():
+        raise NotFound(f"{node.location}: no such file or folder")
+    if node.path.is_file():
+        raise NotFound(f"{node.location}: a file; expected the folder of a Zarr group; make one of it with 'ziggurat build {node.path.name}'")
+    inside = [name for name in node.children() if (node.path / name / "zarr.json").exists() or (node.path / name / ".zgroup").exists()]
+    hint = f"; there is one in {inside[0]!r}" if inside else ""
+    raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
+
+
+def read(target: object, layout: str | None) -> Hierarchy:
+    """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
+    place = Place(existing(target), target)
+    if place.node.kind == "array":
+        return _of_array(place, layout)
+    found = layouts.read(place.node, layout)
+    if not found.multiscales:
+        raise _nothing(place.node, found)
+    return hierarchy_at(place, found)
+
+
+def _of_array(place: Place, layout: str | None) -> Hierarchy:
+    """Returns the multiscale that lists an array, from up to three groups above it."""
+    here, path = place, ""
+    for _ in range(_N_ANCESTORS):
+        above = here.above()
+        if above is None:
+            break
+        here, name = above
+        path = f"{name}/{path}" if path else name
+        if here.node.kind != "group":
+            continue
+        found = layouts.read(here.node, layout)
+        if any(level.path == path for candidate in found.multiscales for level in candidate.levels):
+            return hierarchy_at(here, found)
+    where = place.node.location
+    raise NotFound(f"{where}: an array that none of the {_N_ANCESTORS} groups above lists in a multiscale; make levels with 'ziggurat build'")
+
+
+def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
+    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader)
+
+
+def _nothing(node: Node, found: layouts.ReadResult) -> Exception:
+    """Returns the error for a group without a multiscale that can be used."""
+    broken = [problem for problem in found.problems if problem.requirement == "MUST"]
+    if broken:
+        return DocumentError(f"{node.location}: {broken[0].loc}: {broken[0].message}; see 'ziggurat check' for all rules", found.problems)
+    return NotFound(f"{node.location}: a Zarr group without a multiscale; list what is in it with 'ziggurat info', or build levels with 'ziggurat build'")

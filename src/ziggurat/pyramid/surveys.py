@@ -1,0 +1,218 @@
+"""Everything that can be said about a place without reading a sample: what the command `info` shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ziggurat import layouts
+from ziggurat.model import ArrayInfo, Axis, Multiscale, SourceInfo
+from ziggurat.node import FileNode
+from ziggurat.problems import NotFound, Problem
+from ziggurat.pyramid.levels import Pyramid
+from ziggurat.pyramid.opening import Place, existing, hierarchy_at, read
+from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, number, product, shown, table
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is at a place: its multiscales, or else what there is in place of one."""
+
+    location: str
+    layouts: tuple[str, ...] = ()
+    zarr_format: int | None = None
+    pyramids: tuple[Pyramid, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    arrays: tuple[tuple[str, ArrayInfo], ...] = ()
+    """Arrays that no multiscale lists, by path below `location`; `""` is the place itself."""
+    groups: tuple[str, ...] = ()
+    """Groups directly below that no multiscale lists."""
+    source: SourceInfo | None = None
+    """A file, or a bare array, that levels can be built on."""
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Paths of the arrays that more than one multiscale lists."""
+        counts = Counter(path for pyramid in self.pyramids for path in {level.path for level in pyramid.multiscale.levels})
+        return tuple(path for path, count in counts.items() if count > 1)
+
+    def describe(self, *, width: int) -> str:
+        """Returns it as lines for a person, every name escaped."""
+        words = [shown(self.location)]
+        if self.zarr_format is not None:
+            words.append(f"Zarr v{self.zarr_format}")
+        words += map(shown, self.layouts)
+        blocks = [" · ".join(words)]
+        blocks += [describe(pyramid, width=width) for pyramid in self.pyramids]
+        if self.source is not None:
+            blocks.append(_source_shown(self.source))
+        elif self.arrays and not self.pyramids:
+            blocks.append("\n".join(table(("array", "shape", "chunks", "dtype", "size"), [_array_row(*item) for item in self.arrays], right=("size",))))
+        notes = _notes(self)
+        if notes:
+            blocks.append("\n".join(notes))
+        return "\n\n".join(blocks)
+
+    def to_json(self) -> dict[str, object]:
+        """Returns it as plain JSON, every number in full."""
+        return {
+            "location": self.location,
+            "layouts": list(self.layouts),
+            "zarr_format": self.zarr_format,
+            "multiscales": [_multiscale_json(pyramid) for pyramid in self.pyramids],
+            "problems": [asdict(problem) for problem in self.problems],
+            "arrays": [{"path": path, **_array_json(info)} for path, info in self.arrays],
+            "groups": list(self.groups),
+            "shared": list(self.shared),
+            "source": None if self.source is None else _source_json(self.source),
+        }
+
+
+def survey(url: object, *, layout: str | None = None) -> Survey:
+    """Returns everything that the metadata at a place says; for an image file or a bare array, what levels would be built on.
+
+    A group that holds no usable multiscale is no error here. Lists the folder when it is local.
+
+    Raises NotFound when nothing is there, DocumentError for a document that cannot be read, UnsupportedError for a file that is no image.
+    """
+    try:
+        place = Place(existing(url), url)
+    except NotFound:
+        if isinstance(url, (str, Path)) and Path(url).is_file():
+            return _of_file(url)
+        raise
+    if place.node.kind == "array":
+        try:
+            hierarchy = read(url, layout)
+        except NotFound:
+            info = place.node.array
+            return Survey(place.node.location, (), place.node.zarr_format, arrays=() if info is None else (("", info),))
+        pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
+        return Survey(hierarchy.location, hierarchy.layouts, place.node.zarr_format, pyramids, hierarchy.problems)
+    found = layouts.read(place.node, layout)
+    hierarchy = hierarchy_at(place, found)
+    pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
+    listed = {level.path.split("/")[0] for multiscale in found.multiscales for level in multiscale.levels}
+    arrays, groups = _unlisted(place, listed)
+    return Survey(place.node.location, found.layouts, place.node.zarr_format, pyramids, found.problems, arrays, groups)
+
+
+def _unlisted(place: Place, listed: set[str]) -> tuple[tuple[tuple[str, ArrayInfo], ...], tuple[str, ...]]:
+    arrays, groups = [], []
+    if isinstance(place.node, FileNode):
+        for name in place.node.children():
+            if name in listed:
+                continue
+            child = place.node.child(name)
+            info = child.array
+            if info is not None:
+                arrays.append((name, info))
+            elif child.kind == "group":
+                groups.append(name)
+    return tuple(arrays), tuple(groups)
+
+
+def _of_file(path: str | Path) -> Survey:
+    from ziggurat import sources
+
+    source = sources.open_source(path)
+    try:
+        return Survey(source.info.location, source=source.info)
+    finally:
+        source.close()
+
+
+def _notes(survey: Survey) -> list[str]:
+    """Returns what should be said below the tables: problems, and what no multiscale lists."""
+    lines = [f"{shown(p.requirement)}  {shown(p.loc)}: {shown(p.message)}" for p in survey.problems if p.requirement != "MAY"]
+    if survey.pyramids:
+        if survey.shared:
+            lines.append(f"in more than one multiscale: {', '.join(map(shown, survey.shared))}")
+        if survey.arrays:
+            lines.append(f"in no multiscale: {', '.join(shown(path) for path, _ in survey.arrays)}")
+        if survey.groups:
+            lines.append(f"groups below: {', '.join(map(shown, survey.groups))}")
+    elif survey.source is not None:
+        lines.append(f"no levels yet: ziggurat build {shown(survey.location)}")
+    else:
+        if survey.groups:
+            lines.append(f"groups below: {', '.join(map(shown, survey.groups))}")
+        if not survey.problems:
+            lines.append("no multiscale here" + ("; 'ziggurat build' makes levels of an array" if survey.arrays else ""))
+    return lines
+
+
+def _array_row(path: str, info: ArrayInfo) -> tuple[str, str, str, str, str]:
+    return path or ".", product(info.shape), product(info.chunks), info.dtype, bytes_shown(info.size_bytes) if info.itemsize else "?"
+
+
+def _source_shown(source: SourceInfo) -> str:
+    info = source.array
+    lines = [("shape", product(info.shape)), ("samples", f"{info.dtype}, {bytes_shown(info.size_bytes)}, read in blocks of {product(info.chunks)}")]
+    if source.axes is not None:
+        lines.append(("axes", axes_shown(source.axes)))
+    if source.scale is not None:
+        lines.append(("scale", " ".join(map(number, source.scale))))
+    lines += [("note", shown(note)) for note in source.notes]
+    return "\n".join(f"  {word:<8} {text}" for word, text in lines)
+
+
+def _array_json(info: ArrayInfo) -> dict[str, object]:
+    return {
+        "shape": list(info.shape),
+        "dtype": info.dtype,
+        "chunks": list(info.chunks),
+        "shards": None if info.shards is None else list(info.shards),
+        "dimension_names": None if info.dimension_names is None else list(info.dimension_names),
+        "codecs": info.codecs,
+        "size_bytes": info.size_bytes,
+        "n_chunks": info.n_chunks,
+    }
+
+
+def _axis_json(axis: Axis) -> dict[str, object]:
+    return {"name": axis.name, "kind": axis.kind, "unit": axis.unit, "provenance": axis.provenance}
+
+
+def _multiscale_json(pyramid: Pyramid) -> dict[str, object]:
+    multiscale: Multiscale = pyramid.multiscale
+    there = {level.index: level for level in pyramid.levels}
+    levels = []
+    for index, level in enumerate(multiscale.levels):
+        view = there.get(index)
+        place: Mapping[str, object] = {
+            "scale": None if level.scale is None else list(level.scale),
+            "scale_provenance": level.scale_provenance,
+            "translation": None if level.translation is None else list(level.translation),
+            "translation_provenance": level.translation_provenance,
+        }
+        levels.append({"index": index, "path": level.path, "present": view is not None, **(_array_json(view.info) if view else {}), **place})
+    return {
+        "name": multiscale.name,
+        "type": multiscale.type,
+        "layout": multiscale.layout,
+        "axes": [_axis_json(axis) for axis in multiscale.axes],
+        "levels": levels,
+        "metadata": None if multiscale.method is None else _plain(multiscale.method),
+    }
+
+
+def _source_json(source: SourceInfo) -> dict[str, object]:
+    return {
+        "name": source.name,
+        **_array_json(source.array),
+        "axes": None if source.axes is None else [_axis_json(axis) for axis in source.axes],
+        "scale": None if source.scale is None else list(source.scale),
+        "translation": None if source.translation is None else list(source.translation),
+        "kind": source.kind,
+        "notes": list(source.notes),
+    }
+
+
+def _plain(value: object) -> object:
+    """Returns a JSON value of read-only mappings and tuples as dicts and lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

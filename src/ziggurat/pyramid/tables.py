@@ -1,0 +1,198 @@
+"""A pyramid as text and as HTML. Names come from documents that anyone may have written, so everything shown is escaped."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ziggurat.model import Axis, Provenance
+
+if TYPE_CHECKING:
+    from ziggurat.pyramid.levels import LevelView, Pyramid
+
+GUESSED: tuple[Provenance, ...] = ("inferred", "absent")
+_MARK = "~"
+_LEGEND = "~ inferred: the document does not state it"
+_WIDE = 100
+"""Columns: what a notebook's cell holds in a line."""
+
+
+def shown(text: object) -> str:
+    r"""Returns `text` with every character that is not printable (control codes, direction marks, line breaks) spelled out.
+
+    >>> shown("red\x1b[31m")
+    'red\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def bytes_shown(n_bytes: int) -> str:
+    """Returns a size in the largest binary unit that leaves at least 1.
+
+    >>> bytes_shown(999), bytes_shown(3 * 2**20), bytes_shown(2**40 + 2**39)
+    ('999 B', '3.0 MiB', '1.5 TiB')
+    """
+    value, unit = float(n_bytes), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1023.95 or unit == "PiB":
+            break
+        value /= 1024
+    return f"{n_bytes} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def product(numbers: Iterable[int]) -> str:
+    """Returns a shape as a person writes it.
+
+    >>> product((3, 1024, 1024))
+    '3 x 1024 x 1024'
+    """
+    return " x ".join(map(str, numbers))
+
+
+def number(value: float) -> str:
+    """Returns a coordinate in at most seven digits; `--json` has them all.
+
+    >>> number(0.5), number(2.0), number(1 / 3)
+    ('0.5', '2', '0.3333333')
+    """
+    return f"{value + 0.0:.7g}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> list[str]:
+    """Returns aligned lines, the header first; columns named in `right` are flush right. Cells are escaped."""
+    cells = [[shown(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        parts = (c.rjust(w) if name in right else c.ljust(w) for c, w, name in zip(row, widths, header, strict=True))
+        lines.append("  ".join(parts).rstrip())
+    return lines
+
+
+def axes_shown(axes: Sequence[Axis]) -> str:
+    """Returns the axes in stored order, each group of one unit followed by it.
+
+    >>> axes_shown([Axis("c", "channel"), Axis("y", "space", "micrometer"), Axis("x", "space", "micrometer")])
+    'c, y x (micrometer)'
+    """
+    parts = []
+    for unit, group in itertools.groupby(axes, key=lambda axis: axis.unit):
+        names = [shown(axis.name) + (_MARK if axis.provenance in GUESSED else "") for axis in group]
+        parts.append(" ".join(names) + (f" ({shown(unit)})" if unit is not None else ""))
+    return ", ".join(parts)
+
+
+def _title(pyramid: Pyramid) -> str:
+    place, count = pyramid.position
+    name = f"{shown(pyramid.name)!r}" if pyramid.name is not None else "without a name"
+    words = [f"multiscale {name}", shown(pyramid.layout)]
+    if pyramid.type is not None:
+        words.append(f"type {shown(pyramid.type)}")
+    if count > 1:
+        words.append(f"{place + 1} of {count}")
+    return " · ".join(words)
+
+
+def _facts(pyramid: Pyramid) -> list[tuple[str, str]]:
+    """Returns what holds for the whole pyramid: (word, text) pairs."""
+    infos = [level.info for level in pyramid.levels]
+    facts = [("axes", axes_shown(pyramid.axes))]
+    if not infos:
+        return facts
+    samples = [shown(infos[0].dtype)] if len({info.dtype for info in infos}) == 1 else []
+    if len({info.chunks for info in infos}) == 1:
+        samples.append(f"chunks {product(infos[0].chunks)}")
+    if len({info.shards for info in infos}) == 1 and infos[0].shards is not None:
+        samples.append(f"shards {product(infos[0].shards)}")
+    if len({info.codecs for info in infos}) == 1 and infos[0].codecs:
+        samples.append(shown(infos[0].codecs))
+    if samples:
+        facts.append(("samples", ", ".join(samples)))
+    if pyramid.levels[0].scale_provenance not in GUESSED:
+        sizes = (
+            f"{shown(axis.name)} {number(abs(high - low))}" + (f" {shown(axis.unit)}" if axis.unit else "")
+            for axis, (low, high) in zip(pyramid.axes, pyramid.extent, strict=True)
+        )
+        facts.append(("extent", ", ".join(sizes)))
+    return facts
+
+
+def _placed_axes(pyramid: Pyramid) -> list[int]:
+    """Returns the axes whose scale and translation say something: not 1 and 0 at every level."""
+    said = [axis for axis in range(len(pyramid.axes)) if any(level.scale[axis] != 1 or level.translation[axis] != 0 for level in pyramid.levels)]
+    return said or list(range(len(pyramid.axes)))
+
+
+def _numbers(values: Sequence[float], axes: Sequence[int], provenance: Provenance) -> str:
+    mark = _MARK if provenance in GUESSED else ""
+    return mark + " ".join(number(values[axis]) for axis in axes)
+
+
+def _columns(pyramid: Pyramid) -> tuple[list[str], list[list[str]], list[str], list[list[str]]]:
+    """Returns header and rows of what is stored, and of where it lies; one row per level of the document."""
+    infos = [level.info for level in pyramid.levels]
+    each_dtype = len({info.dtype for info in infos}) > 1
+    each_chunks = len({info.chunks for info in infos}) > 1
+    axes = _placed_axes(pyramid)
+    names = " ".join(pyramid.axes[axis].name for axis in axes)
+    stored = ["level", "path", "shape", *(["chunks"] if each_chunks else []), *(["dtype"] if each_dtype else []), "size"]
+    placed = [f"scale {names}", f"translation {names}"]
+    there: dict[int, LevelView] = {level.index: level for level in pyramid.levels}
+    stored_rows, placed_rows = [], []
+    for index, level in enumerate(pyramid.multiscale.levels):
+        view = there.get(index)
+        if view is None:
+            stored_rows.append([str(index), level.path, "missing", *["-"] * (len(stored) - 4), "-"])
+            placed_rows.append(["-", "-"])
+            continue
+        info = view.info
+        size = bytes_shown(info.size_bytes) if info.itemsize else "?"
+        stored_rows.append(
+            [str(index), level.path, product(info.shape), *([product(info.chunks)] if each_chunks else []), *([info.dtype] if each_dtype else []), size]
+        )
+        placed_rows.append([_numbers(view.scale, axes, view.scale_provenance), _numbers(view.translation, axes, view.translation_provenance)])
+    return stored, stored_rows, placed, placed_rows
+
+
+def _guessed(pyramid: Pyramid) -> bool:
+    return any(level.scale_provenance in GUESSED or level.translation_provenance in GUESSED for level in pyramid.levels) or any(
+        axis.provenance in GUESSED for axis in pyramid.axes
+    )
+
+
+def describe(pyramid: Pyramid, *, width: int = _WIDE) -> str:
+    """Returns a pyramid as lines of at most `width` columns where the names allow it: title, facts, and a table of the levels."""
+    lines = [_title(pyramid)]
+    facts = _facts(pyramid)
+    lines += [f"  {word:<8} {text}" for word, text in facts]
+    if pyramid.levels:
+        stored, stored_rows, placed, placed_rows = _columns(pyramid)
+        whole = table([*stored, *placed], [[*a, *b] for a, b in zip(stored_rows, placed_rows, strict=True)], right=("level", "size"))
+        if max(map(len, whole)) + 2 > width:
+            first = table(stored, stored_rows, right=("level", "size"))
+            second = table(["level", *placed], [[a[0], *b] for a, b in zip(stored_rows, placed_rows, strict=True)], right=("level",))
+            whole = [*first, "", *second]
+        lines += ["", *(f"  {line}".rstrip() for line in whole)]
+        if _guessed(pyramid):
+            lines.append(f"  {_LEGEND}")
+    return "\n".join(lines)
+
+
+def describe_html(pyramid: Pyramid) -> str:
+    """Returns a pyramid as one HTML fragment, for notebooks: no script, no style sheet, nothing unescaped."""
+
+    def cell(text: str, tag: str = "td") -> str:
+        return f'<{tag} style="text-align:left">{html.escape(shown(text))}</{tag}>'
+
+    facts = "".join(f"<tr>{cell(word, 'th')}{cell(text)}</tr>" for word, text in _facts(pyramid))
+    parts = [f"<div><p><strong>{html.escape(_title(pyramid))}</strong></p>", f"<table><tbody>{facts}</tbody></table>"]
+    if pyramid.levels:
+        stored, stored_rows, placed, placed_rows = _columns(pyramid)
+        head = "".join(cell(word, "th") for word in (*stored, *placed))
+        rows = "".join("<tr>" + "".join(map(cell, (*a, *b))) + "</tr>" for a, b in zip(stored_rows, placed_rows, strict=True))
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+        if _guessed(pyramid):
+            parts.append(f"<p>{html.escape(_LEGEND)}</p>")
+    return "".join((*parts, "</div>"))
