@@ -1,0 +1,81 @@
+"""The commands that look: `info` and `check`. On local data they import neither numpy nor zarr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ziggurat.cli.talk import Command, columns, common, data, data_json
+
+if TYPE_CHECKING:
+    from ziggurat.problems import Requirement
+
+_LABELS: tuple[tuple[Requirement, str, str], ...] = (
+    ("MUST", "broken", "red"),
+    ("SHOULD", "advice", "yellow"),
+    ("MAY", "may", "cyan"),
+    ("NOTE", "note", "cyan"),
+)
+
+
+@click.command(
+    cls=Command,
+    short_help="Show the multiscales at a place: levels, axes, scale, translation.",
+    examples=(
+        ("ziggurat info scan.ome.zarr", ""),
+        ("ziggurat info scan.ome.zarr/2", "a level finds its multiscale"),
+        ("ziggurat info s3://bucket/scan.zarr --json", "every number in full"),
+    ),
+)
+@click.argument("source", metavar="PLACE")
+@click.option("--layout", metavar="ID", help="Read it as this layout, such as ome-zarr@0.4, whatever else it may be.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number in full.")
+@common
+def info(source: str, layout: str | None, as_json: bool) -> None:
+    """Show the multiscales at PLACE: a folder, a URL, or one of the levels.
+
+    Only metadata is read. A number marked ~ is not stated by the document but inferred from shapes.
+    """
+    from ziggurat.pyramid import survey
+
+    found = survey(source, layout=layout)
+    if as_json:
+        data_json(found.to_json())
+        return
+    data(found.describe(width=columns()))
+
+
+@click.command(
+    cls=Command,
+    short_help="Apply every rule of the format that a place claims.",
+    examples=(("ziggurat check scan.ome.zarr", ""), ("ziggurat check scan.ome.zarr --strict", "advice counts as well")),
+)
+@click.argument("source", metavar="PLACE")
+@click.option("--strict", is_flag=True, help="A SHOULD that is not met counts as well.")
+@click.option("--layout", metavar="ID", help="Apply the rules of this layout, such as ome-zarr@0.4.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@common
+@click.pass_context
+def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_json: bool) -> int:
+    """Apply every rule of the format that PLACE claims to its documents.
+
+    One line each: 'broken' for a MUST, 'advice' for a SHOULD, 'note' for what is worth knowing. Exit 1 when a MUST is broken.
+    """
+    from ziggurat.pyramid import check as judge
+
+    report = judge(source, strict=strict, layout=layout)
+    passed = report.ok
+    if as_json:
+        problems = [{name: getattr(p, name) for name in ("rule", "requirement", "loc", "message", "hint", "source")} for p in report]
+        data_json({"location": report.location, "layouts": list(report.layouts), "ok": passed, "problems": problems})
+        return 0 if passed else 1
+    for problem in report:
+        label, colour = next((label, colour) for requirement, label, colour in _LABELS if requirement == problem.requirement)
+        hint = f"; {problem.hint}" if problem.hint else ""
+        data(f"{problem.rule}  {problem.loc}: {problem.message}{hint}", label=label, style=colour)
+    found = ((len(report.of("MUST")), "rule broken", "rules broken"), (len(report.of("SHOULD")), "piece of advice", "pieces of advice"))
+    counts = ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in found if n)
+    verdict = f"{report.location} ({', '.join(report.layouts) or 'no layout'})" + (f": {counts}" if counts else "")
+    data(verdict, label="passed" if passed else "failed", style="green" if passed else "red")
+    return 0 if passed else 1

@@ -1,0 +1,82 @@
+"""The spellings of option values on the command line. What they mean is for `BuildOptions` to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import click
+
+Scalar: TypeAlias = int | float | str
+Callback: TypeAlias = Callable[[click.Context, click.Parameter, str | None], object]
+
+
+def scalar(text: str) -> Scalar:
+    """Returns an int, else a float, else the text.
+
+    >>> scalar("2"), scalar(".5"), scalar("nm")
+    (2, 0.5, 'nm')
+    """
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def values(text: str, kind: type[int] | type[float] | type[str], example: str) -> object:
+    """Returns what `2`, `1,2,2` (one per axis, in stored order) or `z=1,y=2,x=2` says: a value, a tuple, or a dict by axis name.
+
+    Raises click.BadParameter.
+
+    >>> values("z=.5,y=.1,x=.1", float, ""), values("1,2,2", int, ""), values("2", int, "")
+    ({'z': 0.5, 'y': 0.1, 'x': 0.1}, (1, 2, 2), 2)
+    """
+    expected = {"int": "whole numbers", "float": "numbers", "str": "words"}[kind.__name__]
+
+    def one(part: str) -> Scalar:
+        found: Scalar = part.strip() if kind is str else scalar(part.strip())
+        if found == "" or (kind is not str and isinstance(found, str)) or (kind is int and not isinstance(found, int)):
+            raise click.BadParameter(f"{text!r}: found {part.strip()!r}, expected {expected} such as {example}")
+        return found
+
+    parts = text.split(",")
+    named = ["=" in part for part in parts]
+    if any(named):
+        pairs = [part.partition("=") for part in parts]
+        names = [name.strip() for name, _, _ in pairs]
+        if not all(named) or not all(names) or len(set(names)) < len(names):
+            raise click.BadParameter(f"{text!r}: expected each axis once, by name, such as {example}")
+        return {name: one(value) for name, (_, _, value) in zip(names, pairs, strict=True)}
+    return one(text) if len(parts) == 1 else tuple(map(one, parts))
+
+
+def per_axis(kind: type[int] | type[float] | type[str], example: str) -> Callback:
+    """Returns the click callback for an option of one value, one per axis, or by axis name."""
+
+    def parse(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+        return None if text is None else values(text, kind, example)
+
+    return parse
+
+
+def steps(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+    """Returns one step of factors, or a ladder of them when the option was repeated or has `;` in it.
+
+    A step of a ladder that is one number for all space axes becomes a tuple of one, as `BuildOptions.factors` has it.
+    """
+    said = [values(part, int, "2, 1,2,2 or z=1,y=2,x=2") for text in texts for part in text.split(";") if part.strip()]
+    if len(said) < 2:
+        return said[0] if said else None
+    return [(step,) if isinstance(step, int) else step for step in said]
+
+
+def number(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    """Returns an integer that stays one, or a float; `nan` too."""
+    return None if text is None else values(text, float, "0, -9999 or nan")
+
+
+def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    """Returns a template with `{k}` for the level's number, or the tuple of all names when there are commas."""
+    return tuple(part.strip() for part in text.split(",")) if text is not None and "," in text else text
