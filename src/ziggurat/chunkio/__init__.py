@@ -12,7 +12,7 @@ from ziggurat.chunkio.facts import ArrayFacts, array_facts, chunk_key, codec_of,
 from ziggurat.chunkio.ports import AnyArray, Buffer, ByteStore, ChunkReader, ChunkWriter
 from ziggurat.chunkio.regions import chunk_indices, chunk_region, padded, read_region
 from ziggurat.chunkio.spec import ArraySpec, Codec, array_documents, fill_json, fill_scalar
-from ziggurat.chunkio.stores import PARTIAL_SUFFIX, CountingStore, DictStore, Durability, FileStore, document_bytes
+from ziggurat.chunkio.stores import PARTIAL_SUFFIX, CountingStore, DictStore, Durability, FileStore
 
 __all__ = [
     "PARTIAL_SUFFIX",
@@ -35,7 +35,6 @@ __all__ = [
     "chunk_key",
     "chunk_region",
     "codec_of",
-    "document_bytes",
     "fill_json",
     "fill_scalar",
     "padded",

@@ -14,8 +14,9 @@ from ziggurat.chunkio.codecs import decoder, encoder, with_crc32c, without_crc32
 from ziggurat.chunkio.facts import ArrayFacts, array_facts, chunk_key, why_not
 from ziggurat.chunkio.ports import AnyArray, Buffer, ByteStore
 from ziggurat.chunkio.spec import ArraySpec, array_documents
-from ziggurat.chunkio.stores import FileStore, checked_path, document_bytes
+from ziggurat.chunkio.stores import FileStore, checked_path
 from ziggurat.model import JSON
+from ziggurat.node import dumps
 from ziggurat.problems import StorageError, UnsupportedError
 
 _MISSING = 2**64 - 1  # offset and length of a chunk that is not in its shard; Zarr v3 sharding_indexed 1.0
@@ -73,7 +74,7 @@ class ChunkArray:
             raise UnsupportedError(f"{path or '.'}: document {name} is no object")
         array = cls(store, path, main, zarr_format=spec.zarr_format, write_empty=write_empty)
         for key in sorted(documents):  # .zarray before .zattrs
-            store.put(array._prefix + key, [document_bytes(documents[key])])
+            store.put(array._prefix + key, [dumps(documents[key], array._prefix + key)])
         return array
 
     def __reduce__(self) -> tuple[object, ...]:

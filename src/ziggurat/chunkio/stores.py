@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from ziggurat.chunkio.ports import Buffer, ByteStore
-from ziggurat.model import JSON
 from ziggurat.problems import PathError, StorageError
 
 Durability = Literal["rename", "fsync", "none"]
@@ -24,23 +22,6 @@ PARTIAL_SUFFIX = ".partial"
 
 _PARTS_PER_CALL = 512  # below IOV_MAX, which POSIX systems set to 1024
 _serial = itertools.count()
-
-
-def document_bytes(document: JSON) -> bytes:
-    """Returns a metadata document as strict JSON, indented by 2 like zarr-python's; numbers keep their spelling.
-
-    Raises
-    ------
-    ValueError
-        For NaN or an infinity: strict JSON has no token for them.
-    """
-    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False, default=_plain).encode()
-
-
-def _plain(value: object) -> dict[str, JSON]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{value!r} is no JSON value")
 
 
 def checked_path(path: str) -> str:
@@ -67,16 +48,19 @@ class FileStore:
     durability
         `"rename"`: a value is written beside its place and moved over it, so no reader sees half of it, also after a kill.
         `"fsync"`: the file and its directory are synced as well, so the same holds after a power cut. `"none"`: in place.
+    read_only
+        Refuse to write and delete: a source is never opened for writing.
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, durability: Durability = "rename") -> None:
+    def __init__(self, root: str | os.PathLike[str], *, durability: Durability = "rename", read_only: bool = False) -> None:
         self._root = os.fspath(root)
+        self._read_only = read_only
         self._prefix = self._root.rstrip("/") + "/"
         self._durability = durability
         self._directories: set[str] = set()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _file_store, (self._root, self._durability)
+        return _file_store, (self._root, self._durability, self._read_only)
 
     def __repr__(self) -> str:
         return f"FileStore({self._root!r}, durability={self._durability!r})"
@@ -88,6 +72,10 @@ class FileStore:
     @property
     def durability(self) -> Durability:
         return self._durability
+
+    @property
+    def read_only(self) -> bool:
+        return self._read_only
 
     def get(self, key: str, range: tuple[int, int] | None = None) -> bytes | None:
         """Returns a file's bytes, or the `(start, length)` part that exists of them; None only when there is no such file."""
@@ -112,6 +100,20 @@ class FileStore:
         """Stores the joined parts as one file, making directories as needed."""
         self._put(key, parts, self._durability)
 
+    def names(self, path: str) -> list[str]:
+        """Returns the names of the directories directly below `path`, by listing; none when there is no such directory."""
+        try:
+            with os.scandir(self._prefix + path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self._fail("list", path, error)
+
+    def sync(self) -> None:
+        """Returns when everything written so far is on the disk: one sync of the file system, for many chunks."""
+        os.sync()
+
     def put_synced(self, key: str, parts: Sequence[Buffer]) -> None:
         """Stores like `put` and returns when file and directory are on the disk, whatever the store's durability."""
         self._put(key, parts, "fsync")
@@ -127,6 +129,7 @@ class FileStore:
 
     def delete(self, key: str) -> bool:
         """Removes a file; returns whether it was there."""
+        self._check_writable(key)
         try:
             os.unlink(self._prefix + key)
         except FileNotFoundError:
@@ -135,7 +138,12 @@ class FileStore:
             self._fail("delete", key, error)
         return True
 
+    def _check_writable(self, key: str) -> None:
+        if self._read_only:
+            raise StorageError(f"{self._prefix}{key}: opened for reading only; open the store with writable=True to change it")
+
     def _put(self, key: str, parts: Sequence[Buffer], durability: Durability) -> None:
+        self._check_writable(key)
         path = self._prefix + key
         directory = path.rpartition("/")[0]
         target = path if durability == "none" else f"{path}.{os.getpid():x}-{next(_serial):x}{PARTIAL_SUFFIX}"
@@ -181,8 +189,8 @@ class FileStore:
         raise failure from error
 
 
-def _file_store(root: str, durability: Durability) -> FileStore:
-    return FileStore(root, durability=durability)
+def _file_store(root: str, durability: Durability, read_only: bool) -> FileStore:
+    return FileStore(root, durability=durability, read_only=read_only)
 
 
 def _read_range(fd: int, start: int, length: int) -> bytes:
@@ -268,6 +276,13 @@ class DictStore:
         """Returns the size of a value in bytes, None when the key is not there."""
         value = self.get(key)
         return None if value is None else len(value)
+
+    def names(self, path: str) -> list[str]:
+        """Returns the names directly below `path` that have something below them, by listing."""
+        prefix = f"{path}/" if path else ""
+        with self._lock:
+            below = [key[len(prefix) :] for key in self._values if key.startswith(prefix)]
+        return sorted({key.split("/", 1)[0] for key in below if "/" in key})
 
     def delete(self, key: str) -> bool:
         """Removes a value; returns whether it was there."""

@@ -1,0 +1,166 @@
+"""Everything that the fast path leaves: other stores than local files, other codecs and dtypes, through zarr-python and obstore.
+
+`open_store` makes a `ByteStore` of a path, a URL, a Zarr store, an obstore store or a mapping; `open_node` a `Node`;
+`open_array` and `create_array` choose between `chunkio` and zarr-python by `chunkio.why_not`. zarr and obstore are imported
+only when something needs them: local arrays of common codecs never do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+from ziggurat.chunkio import ArraySpec, ByteStore, ChunkArray, ChunkReader, ChunkWriter, DictStore, Durability, FileStore, array_documents, why_not
+from ziggurat.model import JSON
+from ziggurat.node import DocumentNode, FileNode, Node
+from ziggurat.problems import OptionError, StorageError, UnsupportedError
+from ziggurat.storage.codecs import refuse_unknown_codecs
+from ziggurat.storage.documents import consolidated, write_documents
+
+__all__ = ["consolidated", "create_array", "open_array", "open_node", "open_store", "write_documents"]
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_store(target: object, *, writable: bool = False, durability: Durability = "rename") -> ByteStore:
+    """Returns the byte store at a place; reads nothing and makes nothing.
+
+    Parameters
+    ----------
+    target
+        A local path (`str`, `os.PathLike`, `file://`) -> `FileStore`; a URL (`s3://`, `gs://`, `az://`, `http(s)://`,
+        `memory://`) or an obstore store -> obstore's own synchronous calls; a `zarr.abc.store.Store` or `StorePath` -> its
+        synchronous methods, or a private event loop; a mapping of keys to bytes -> `DictStore`; a `ByteStore` -> itself.
+    writable
+        Whether values may be stored; otherwise `put` raises StorageError where the store is of our making.
+    durability
+        How values reach the disk, for local paths.
+
+    Raises
+    ------
+    MissingExtra
+        When a URL needs obstore and it is not installed.
+    StorageError
+        When the target cannot be written and `writable` is asked.
+    UnsupportedError
+        When the target is none of the above.
+    """
+    if isinstance(target, str) and (url := _URL.match(target)):
+        if url[1].lower() != "file":
+            from ziggurat.storage import cloud
+
+            return cloud.open_url(target, writable=writable)
+        return FileStore(_file_url(target), durability=durability, read_only=not writable)
+    if isinstance(target, str | os.PathLike):
+        return FileStore(os.fspath(target), durability=durability, read_only=not writable)
+    if isinstance(target, FileStore):
+        if writable and target.read_only:
+            raise StorageError(f"{target.root}: opened for reading only; open it again with writable=True")
+        return target
+    if all(callable(getattr(target, name, None)) for name in ("get", "put", "size")):
+        return cast(ByteStore, target)
+    if _defined_in(target, "obstore"):
+        from ziggurat.storage import cloud
+
+        return cloud.ObjectStore(target, writable=writable)
+    if _defined_in(target, "zarr") or hasattr(target, "supports_listing"):  # the second: a store of somebody else's
+        from ziggurat.storage import zarr_stores
+
+        return zarr_stores.open_zarr_store(target, writable=writable, durability=durability)
+    if isinstance(target, Mapping):
+        return DictStore(cast("MutableMapping[str, bytes]", target))
+    raise UnsupportedError(f"store {type(target).__name__}: expected a path, a URL, a Zarr store, an obstore store or a mapping of bytes")
+
+
+def _defined_in(value: object, package: str) -> bool:
+    return any(kind.__module__.split(".")[0] == package for kind in type(value).__mro__)
+
+
+def _file_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise OptionError(f"{url!r}: names the host {parts.netloc!r}; expected file:///path, of this machine")
+    return unquote(parts.path)
+
+
+def open_node(target: object) -> Node:
+    """Returns the node at a place; it may be absent. A local path needs no Zarr library.
+
+    Raises what `open_store` raises; reading the node raises StorageError and DocumentError.
+    """
+    if isinstance(target, str) and (url := _URL.match(target)):
+        if url[1].lower() == "file":
+            return FileNode(_file_url(target))
+    elif isinstance(target, str | os.PathLike):
+        return FileNode(Path(target))
+    store = open_store(target)
+    if isinstance(store, FileStore):
+        return FileNode(store.root)
+    location = target.rstrip("/") if isinstance(target, str) else repr(store)
+
+    def get(key: str) -> bytes | bytearray | memoryview | None:
+        return store.get(key)
+
+    def names(path: str) -> list[str]:
+        listing = getattr(store, "names", None)
+        if listing is None:
+            raise StorageError(f"{location}: cannot be listed; name the group or array itself")
+        return list(listing(path))
+
+    return DocumentNode(get, names, location=location)
+
+
+def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int) -> ChunkReader:
+    """Returns the reader of the array at `path`: the fast path when `chunkio.why_not` has nothing against it, else zarr-python.
+
+    Parameters
+    ----------
+    document
+        The array's own document, `zarr.json` or `.zarray`, as a `Node` gives it.
+
+    Raises
+    ------
+    UnsupportedError
+        For object dtypes, a codec that is not on the list of those that may run (`pickle` never is), or one not installed.
+    LimitError
+        When one chunk would be larger than any honest one.
+    DocumentError
+        When zarr-python refuses the document.
+    """
+    if why_not(document, zarr_format) is None:
+        return ChunkArray.open(store, path, document, zarr_format=zarr_format)
+    refuse_unknown_codecs(document, zarr_format, path)
+    from ziggurat.storage.zarr_arrays import ZarrArray
+
+    return ZarrArray(store, path, document, zarr_format=zarr_format)
+
+
+def create_array(store: ByteStore, path: str, spec: ArraySpec, *, write_empty: bool = False) -> ChunkWriter:
+    """Writes the documents of an array and returns its writer; chunks that are there already stay until they are written.
+
+    Raises
+    ------
+    StorageError
+        When the documents cannot be written.
+    UnsupportedError
+        When neither the fast path nor zarr-python can write such an array.
+    """
+    prefix = f"{path.strip('/')}/" if path.strip("/") else ""
+    documents = array_documents(spec)
+    name = ".zarray" if spec.zarr_format == 2 else "zarr.json"
+    main = documents[name]
+    if not isinstance(main, Mapping):
+        raise UnsupportedError(f"{path or '.'}: document {name} is no object")
+    fast = why_not(main, spec.zarr_format) is None
+    if not fast:
+        refuse_unknown_codecs(main, spec.zarr_format, path)
+    write_documents(store, [(prefix + key, documents[key]) for key in sorted(documents)])
+    if fast:
+        return ChunkArray.open(store, path, main, zarr_format=spec.zarr_format, write_empty=write_empty)
+    from ziggurat.storage.zarr_arrays import ZarrArray
+
+    return ZarrArray(store, path, main, zarr_format=spec.zarr_format, writable=True, write_empty=write_empty)
