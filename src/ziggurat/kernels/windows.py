@@ -242,22 +242,3 @@ def divide_split(high: Array, low: Array, n: Array | int, out: Array) -> None:
     up = (rest > n_low - rest) | ((rest == n_low - rest) & ((value & np.uint64(1)) == 1))
     value += up
     out[...] = value.view(out.dtype)
-
-
-def fold_extreme(block: Array, factors: Factors, out: Array, op: np.ufunc, missing: Array | None, nodata: complex) -> None:
-    """Folds `op` (minimum, maximum, fmin, fmax) over the samples that are not `missing`; `nodata` where a window has none."""
-    if missing is None:
-        fold(block, factors, out, op)
-        return
-    lowest = op in (np.maximum, np.fmax)
-    if block.dtype.kind == "f":
-        neutral: Any = -np.inf if lowest else np.inf
-    elif block.dtype.kind == "b":
-        neutral = not lowest
-    else:
-        neutral = np.iinfo(block.dtype).min if lowest else np.iinfo(block.dtype).max
-    filled = np.where(missing, block.dtype.type(neutral), block)
-    fold(filled, factors, out, op)
-    empty = np.empty(out.shape, bool)
-    fold(missing, factors, empty, np.logical_and)
-    out[empty] = nodata

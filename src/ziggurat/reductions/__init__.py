@@ -1,0 +1,37 @@
+"""Reductions: declarative rows over kernels, and a reduction bound to one build (`Folding`, or `Filter` where there is a halo).
+
+`find("mean")` gives a row of the table, `bind(row, dtype, ladder, base_shape=...)` the arithmetic of one build. Adding a
+reduction is one row, one kernel where none fits, and one oracle in the tests; `bind` takes rows of anyone's.
+"""
+
+from ziggurat.reductions.binding import as_nodata, bind, bind_filter
+from ziggurat.reductions.foldings import Windows
+from ziggurat.reductions.page import markdown
+from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Reduction, Setting, difference_dtype
+from ziggurat.reductions.smoothing import expanded_dtype
+from ziggurat.reductions.table import TABLE, find
+from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array
+
+__all__ = [
+    "TABLE",
+    "AnyArray",
+    "Carry",
+    "Counts",
+    "Filter",
+    "Folding",
+    "Kernel",
+    "Pads",
+    "Reduction",
+    "Setting",
+    "Windows",
+    "as_nodata",
+    "bind",
+    "bind_filter",
+    "counts_of",
+    "difference_dtype",
+    "expanded_dtype",
+    "find",
+    "markdown",
+    "reconstruct",
+    "reduce_array",
+]

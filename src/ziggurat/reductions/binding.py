@@ -1,0 +1,88 @@
+"""Binding: a row of the table and the facts of one build give the arithmetic of that build."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+
+from ziggurat.geometry import Factors
+from ziggurat.problems import OptionError, UnsupportedError
+from ziggurat.reductions.ports import AnyDType, Filter, Folding, Reduction, Setting
+
+
+def bind(reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], *, nodata: float | complex | None = None, base_shape: tuple[int, ...]) -> Folding:
+    """Returns the arithmetic of one build: `reduction`, without a halo, on a base of `dtype`, with the factors of each level.
+
+    `nodata` marks missing samples, a value of the base's dtype; NaN is missing in floats anyway. The row may be anyone's.
+
+    Raises
+    ------
+    UnsupportedError
+        When the reduction does not take the dtype.
+    OptionError
+        When `nodata` is no value of the dtype, the ladder does not fit the shape, or the reduction has a halo (`bind_filter`).
+    PlanError
+        When the exact sums of a level would not fit.
+    """
+    if reduction.halo:
+        raise OptionError(f"reduction {reduction.name!r}: it reads beyond its window and is bound by 'bind_filter'")
+    return cast(Folding, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape)))
+
+
+def bind_filter(
+    reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], *, nodata: float | complex | None = None, base_shape: tuple[int, ...]
+) -> Filter:
+    """Returns the arithmetic of one build of a reduction with a halo; parameters and errors as those of `bind`."""
+    if not reduction.halo:
+        raise OptionError(f"reduction {reduction.name!r}: it reads its window only and is bound by 'bind'")
+    return cast(Filter, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape)))
+
+
+def _setting(reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], nodata: float | complex | None, base_shape: tuple[int, ...]) -> Setting:
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if not reduction.takes(dtype):
+        hint = f"; {reduction.refusal}" if reduction.refusal else ""
+        raise UnsupportedError(f"reduction {reduction.name!r}: found dtype {dtype.name!r}, expected one of {', '.join(reduction.dtypes)}{hint}")
+    for k, factors in enumerate(ladder, start=1):
+        if len(factors) != len(base_shape) or min(factors, default=1) < 1:
+            raise OptionError(f"factors of level {k}: found {tuple(factors)!r}, expected {len(base_shape)} whole numbers of at least 1")
+    return Setting(dtype, tuple(tuple(f) for f in ladder), tuple(base_shape), as_nodata(nodata, dtype))
+
+
+def as_nodata(nodata: float | complex | None, dtype: AnyDType) -> complex | None:
+    """Returns nodata as the Python number that an array of `dtype` holds for it; None when it says nothing (NaN for floats).
+
+    Raises
+    ------
+    OptionError
+        When the dtype has no such value.
+
+    Examples
+    --------
+    >>> as_nodata(-9999, np.dtype("float32")), as_nodata(float("nan"), np.dtype("float32"))
+    (-9999.0, None)
+    """
+    if nodata is None:
+        return None
+    if nodata != nodata and dtype.kind in "fc":
+        return None
+    try:
+        if dtype.kind in "fc":
+            with np.errstate(over="ignore"):
+                value = np.array(nodata).astype(dtype, casting="same_kind")
+            if np.isinf(value) and not np.isinf(nodata):
+                raise OverflowError("beyond the largest finite value")
+        else:
+            value = np.array(_whole(nodata), dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"nodata {nodata!r}: {dtype.name} has no such value; give one that the array can hold") from error
+    return cast(complex, value.item())
+
+
+def _whole(nodata: float | complex) -> int:
+    if isinstance(nodata, float) and nodata.is_integer():
+        return int(nodata)
+    return operator.index(cast(int, nodata))

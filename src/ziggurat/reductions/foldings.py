@@ -1,0 +1,184 @@
+"""Foldings: reductions without a halo, bound to one build."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from ziggurat.geometry import Factors
+from ziggurat.kernels import ranks, windows
+from ziggurat.problems import PlanError
+from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting
+
+
+def _narrowest_sum(dtype: AnyDType, n: int) -> AnyDType | None:
+    """Returns the narrowest integer type that holds sums of `n` samples plus `n // 2`, None when 64 bits do not."""
+    info = np.iinfo(dtype.name)
+    for bits in (16, 32, 64):
+        wide = np.iinfo(f"{dtype.kind}{bits // 8}")
+        if bits > 8 * dtype.itemsize and int(info.max) * n + n // 2 <= int(wide.max) and int(info.min) * n >= int(wide.min):
+            return wide.dtype
+    return None
+
+
+def _narrowest_count(n: int) -> AnyDType:
+    return np.dtype(next(f"u{size}" for size in (1, 2, 4, 8) if n < 1 << 8 * size))
+
+
+@dataclass(frozen=True, slots=True)
+class SumFolding:
+    """Mean: exact sums travel up, divided once per level by the number of valid base samples."""
+
+    setting: Setting
+
+    @property
+    def _is_split(self) -> bool:
+        return self.setting.dtype.kind in "ui" and self.setting.dtype.itemsize == 8
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        """Types of the sums: integers where integers suffice; float64 and complex128 else; two limbs for 64-bit integers."""
+        dtype = self.setting.dtype
+        if dtype.kind == "f":
+            return (np.dtype(np.float64),)
+        if dtype.kind == "c":
+            return (np.dtype(np.complex128),)
+        if self._is_split:
+            return (dtype, np.dtype(np.uint64))
+        narrowest = _narrowest_sum(dtype, self.setting.window_sizes[level])
+        if narrowest is None:
+            raise PlanError(f"level {level}: the sum of {self.setting.window_sizes[level]} samples of {dtype.name} does not fit 64 bits; build fewer levels")
+        return (narrowest,)
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return _narrowest_count(self.setting.window_sizes[level])
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        if level == 1 and child.weights is None:
+            return self._fold_samples(child.values[0], factors, out)
+        for values, place in zip(child.values, out, strict=True):
+            windows.fold(values, factors, place, np.add)
+        if child.weights is None:
+            return None
+        weights = np.empty(out[0].shape, self.weight_dtype(level))
+        windows.fold(child.weights, factors, weights, np.add)
+        return weights
+
+    def _fold_samples(self, samples: AnyArray, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        if self.setting.dtype.kind in "fc":
+            return self._fold_floats(samples, factors, out[0])
+        limbs = windows.split(samples) if self._is_split else (samples,)
+        for limb, place in zip(limbs, out, strict=True):
+            windows.fold(limb, factors, place, np.add)
+        nodata = self.setting.nodata
+        if nodata is None:
+            return None
+        missing = samples == samples.dtype.type(nodata)
+        if not missing.any():
+            return None
+        value = operator.index(nodata)  # type: ignore[arg-type]
+        n_missing = np.empty(out[0].shape, self.weight_dtype(1))
+        windows.fold(missing.view(np.uint8), factors, n_missing, np.add)
+        parts = (value >> windows.HALF, value & ((1 << windows.HALF) - 1)) if self._is_split else (value,)
+        for part, place in zip(parts, out, strict=True):
+            windows.subtract_missing(place, part, n_missing)
+        n_present = np.empty_like(n_missing)
+        windows.window_counts(samples.shape, factors, n_present)
+        return np.subtract(n_present, n_missing, out=n_present)
+
+    def _fold_floats(self, samples: AnyArray, factors: Factors, out: AnyArray) -> AnyArray | None:
+        nodata = self.setting.nodata
+        with np.errstate(over="ignore", invalid="ignore"):
+            if nodata is None:
+                windows.fold(samples, factors, out, np.add)
+                if not windows.has_nan(out):
+                    return None
+                missing = np.isnan(samples)
+            else:
+                missing = np.isnan(samples) | (samples == samples.dtype.type(nodata))
+            if not missing.any():
+                if nodata is not None:
+                    windows.fold(samples, factors, out, np.add)
+                return None
+            windows.fold_valid(samples, missing, factors, out)
+        weights = np.empty(out.shape, self.weight_dtype(1))
+        windows.fold((~missing).view(np.uint8), factors, weights, np.add)
+        return weights
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        for parts in product(*counts):
+            place = tuple(where for where, _ in parts)
+            values = tuple(v[place] for v in carry.values)
+            n = math.prod(count for _, count in parts)
+            if carry.weights is None:
+                self._divide(values, n, out[place])
+            else:
+                self._divide_weighted(values, carry.weights[place], n, out[place])
+
+    def _divide(self, values: tuple[AnyArray, ...], n: int, out: AnyArray) -> None:
+        if self._is_split:
+            windows.divide_split(values[0], values[1], n, out)
+        else:
+            windows.divide(values[0], n, out)
+
+    def _divide_weighted(self, values: tuple[AnyArray, ...], weights: AnyArray, n: int, out: AnyArray) -> None:
+        """Divides the plain way, then puts right what has fewer valid samples than geometry says: most windows are whole."""
+        self._divide(values, n, out)
+        rare = np.nonzero(weights != weights.dtype.type(n))
+        if not rare[0].size:
+            return
+        missing: complex = math.nan if self.setting.nodata is None else self.setting.nodata
+        some = np.empty(rare[0].size, out.dtype)
+        few = weights[rare]
+        if self._is_split:
+            windows.divide_split(values[0][rare], values[1][rare], np.maximum(few, few.dtype.type(1)), some)
+            some[few == 0] = missing
+        else:
+            windows.divide_by(values[0][rare], few, some, missing)
+        out[rare] = some
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFolding:
+    """What carries samples of the base's dtype: each level's window is folded by one kernel, nothing is rounded at the end."""
+
+    setting: Setting
+    kernel: Kernel
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        return (self.setting.dtype,)
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return _narrowest_count(self.setting.window_sizes[level])
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        self.kernel(child.values[0], factors, out[0], self.setting.nodata)
+        return None
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        out[...] = carry.values[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Factory of reductions that are one kernel over the samples of a window: the newcomer's row needs no more."""
+
+    kernel: Kernel
+
+    def __call__(self, setting: Setting) -> Folding:
+        return SampleFolding(setting, self.kernel)
+
+
+def first_sample(block: AnyArray, factors: Factors, out: AnyArray, nodata: complex | None) -> None:
+    windows.pick(block, factors, out)
+
+
+def lowest(block: AnyArray, factors: Factors, out: AnyArray, nodata: complex | None) -> None:
+    ranks.extreme(block, factors, out, np.fmin if block.dtype.kind == "f" else np.minimum, nodata)
+
+
+def highest(block: AnyArray, factors: Factors, out: AnyArray, nodata: complex | None) -> None:
+    ranks.extreme(block, factors, out, np.fmax if block.dtype.kind == "f" else np.maximum, nodata)

@@ -1,0 +1,59 @@
+"""The page of definitions, `docs/reductions.md`, from the table."""
+
+from __future__ import annotations
+
+from ziggurat.reductions.ports import Reduction
+from ziggurat.reductions.table import TABLE
+
+HEAD = """# Reductions
+
+What becomes of a window of samples, for every reduction. This page is generated from the table in `ziggurat.reductions`.
+
+A *window* is a box of `factors` samples; windows lie side by side from the array's first sample, and the last one of an axis may be
+partial. *Composes* means that a level is what the base itself gives; what does not compose is defined from the level before.
+No value depends on chunks, shards, tiles, threads or interruptions: a window is never split, its samples are combined in one fixed
+order (first axis first, ascending), and a filter adds its taps in one fixed order.
+"""
+
+TAIL = """## How scikit-image's laplacian differs
+
+`skimage.transform.pyramid_laplacian` yields at each step `resized - smooth(resized)`, where `resized` is the step before, smoothed and
+resized. Its first image is the base minus its own smoothed version, each image has the size of the level that it is made from, there is no
+expansion, and the images cannot be added up to the base again. Here a level is `G_k - expand(G_k+1)`, as Burt and Adelson define it, so that
+`reconstruct` gives back every gaussian level, and with `residual_base` the base itself: bit for bit for integers.
+
+The gaussian levels agree with `skimage.transform.pyramid_gaussian` to 1e-6 on sizes that the factor divides. On other sizes scikit-image
+stretches the grid to fit `ceil(n / factor)` samples, which moves every sample; here the grid keeps the factor and goes on beyond
+the edge by reflection, so a sample lies where the metadata says. The expansion agrees with `skimage.transform.pyramid_expand` away from the edges;
+there scikit-image interpolates with the edge sample not repeated, and here it is repeated, as in the smoothing.
+"""
+
+ANCHORS = {"centre": "the window's centre, (factor - 1) / 2 finer steps after its first sample", "first": "the window's first sample: no shift"}
+COLUMNS = ("reduction", "anchor", "composes", "carries", "reads beyond its window", "levels hold")
+
+
+def _section(row: Reduction) -> str:
+    facts = {
+        "window": row.window,
+        "ties": row.ties,
+        "rounding": row.rounding,
+        "partial windows": row.partial,
+        "NaN": row.nan,
+        "nodata": row.nodata,
+        "anchor": "the centre of the window: the first sample lies (factor - 1) / 2 finer steps in"
+        if row.anchor == "centre"
+        else "the window's first sample: no shift",
+        "defined from": "the base" if row.composes else "the level before",
+        "dtypes": ", ".join(row.dtypes),
+        "other dtypes": row.refusal or "refused",
+        "source": row.source,
+    }
+    lines = "\n".join(f"- **{key}**: {value}" for key, value in facts.items())
+    return f"## {row.name}\n\n{row.summary}\n\n{lines}\n"
+
+
+def markdown() -> str:
+    """Returns the page, as `docs/reductions.md` holds it."""
+    cells = [(f"[{row.name}](#{row.name})", row.anchor, "yes" if row.composes else "no", row.carries, "yes" if row.halo else "no", row.stores) for row in TABLE]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in (COLUMNS, ("---",) * len(COLUMNS), *cells))
+    return "\n".join((HEAD, table, "", *(_section(row) for row in TABLE), TAIL))

@@ -1,0 +1,170 @@
+"""Ports of reductions: what travels up a walk, what a bound reduction does, and the row that describes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ziggurat.geometry import Anchor, Factors, cumulative_factors
+
+AnyArray = NDArray[np.generic]
+AnyDType: TypeAlias = "np.dtype[np.generic]"
+Counts = tuple[tuple[tuple[slice, int], ...], ...]
+"""Per axis: (slice inside the tile, number of base samples that each window there holds); the last window may be partial."""
+
+
+Pads = Sequence[tuple[int, int]]
+"""Per axis: how many samples of a wanted block lie before and beyond the array."""
+Kernel = Callable[[AnyArray, Factors, AnyArray, complex | None], None]
+"""`kernel(block, factors, out, nodata)`: one sample per window; NaN (floats) and `nodata` are missing, as is a window of them alone."""
+
+
+@dataclass(slots=True)
+class Carry:
+    """What travels up from a tile: sums or samples (each of the tile's shape), and weights only where samples are missing."""
+
+    values: tuple[AnyArray, ...]
+    weights: AnyArray | None = None
+    """Number of valid base samples behind each value; None means the counts that geometry implies."""
+
+
+class Folding(Protocol):
+    """A reduction bound to one build: base dtype, cumulative factors, nodata. Pure arithmetic on tiles; picklable; thread-safe."""
+
+    def carry_dtypes(self, level: int) -> tuple[np.dtype[np.generic], ...]:
+        """Types of `Carry.values` at a level >= 1: the narrowest exact ones."""
+        ...
+
+    def weight_dtype(self, level: int) -> np.dtype[np.generic]: ...
+
+    def fold(self, level: int, child: Carry, factors: tuple[int, ...], out: tuple[AnyArray, ...]) -> AnyArray | None:
+        """Folds a finished child tile (of `level - 1`; level 0: the samples) into `out`, its place in the parent's values.
+
+        `out[i].shape == ceil(child shape / factors)`; a partial window holds what is there. Returns the weights of that place
+        when samples are missing there, else None.
+        """
+        ...
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        """Rounds a complete carry of `level` once into samples of the level's dtype."""
+        ...
+
+
+class Filter(Protocol):
+    """A reduction with a halo bound to one build: level k is made from the whole of level k - 1, tile by tile. Pure; picklable; thread-safe."""
+
+    def halo(self, level: int) -> tuple[int, ...]:
+        """Samples of `level - 1` to read beyond a tile's windows, per axis, on each side."""
+        ...
+
+    def reduce(self, level: int, block: AnyArray, pads: Pads, factors: Factors, out: AnyArray) -> None:
+        """Makes the samples `out` of a tile of `level` (of the base's dtype) from samples of `level - 1`.
+
+        `block` is `[start * factor - halo, stop * factor + halo)` of that level, clipped to the array; `pads` says per axis how
+        many samples the clipping took before and after. Values do not depend on how the level is cut into tiles.
+        """
+        ...
+
+    def expand_halo(self, level: int) -> tuple[int, ...]:
+        """Samples of `level` to read beyond those over a tile of `level - 1`, per axis, on each side."""
+        ...
+
+    def expand(self, level: int, block: AnyArray, pads: Pads, factors: Factors, out: AnyArray) -> None:
+        """Expands samples of `level` to a tile `out` of `level - 1`, in float64 (complex128).
+
+        The tile begins on a multiple of `factors`; with `start` and `stop` its ends, `block` is
+        `[start / factor - expand_halo, ceil(stop / factor) + expand_halo)` of `level`, clipped and padded as in `reduce`.
+        """
+        ...
+
+    def difference(self, fine: AnyArray, expanded: AnyArray, out: AnyArray) -> None:
+        """Writes `fine - expanded` in the dtype of the levels of a laplacian; NaN where `fine` is missing. The last level: `expanded` 0."""
+        ...
+
+    def restore(self, expanded: AnyArray, difference: AnyArray, out: AnyArray) -> None:
+        """Writes the `fine` that `difference` was taken from: bit for bit for integers, to rounding for floats."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a reduction is bound to: the facts of one build."""
+
+    dtype: AnyDType
+    """Native byte order."""
+    ladder: tuple[Factors, ...]
+    """Downscale factors of level 1, 2, ..., each from the level before."""
+    base_shape: tuple[int, ...]
+    nodata: complex | None
+    """A value of `dtype`, as a Python number; None when not said."""
+
+    @property
+    def window_sizes(self) -> tuple[int, ...]:
+        """Number of base samples behind one sample of each level, level 0 included; never more than an axis has."""
+        cumulative = cumulative_factors(self.ladder, len(self.base_shape))
+        return tuple(math.prod(min(f, n) for f, n in zip(factors, self.base_shape, strict=True)) for factors in cumulative)
+
+
+Stores = Literal["samples", "differences"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """One row of the table: how a window of samples becomes one sample."""
+
+    name: str
+    anchor: Anchor
+    """Where in its window a reduced sample lies; the first-pixel shift of every level follows from it."""
+    composes: bool
+    """True when a level made from the level before is what the base gives directly, so that everything can be carried up at once."""
+    dtypes: tuple[str, ...]
+    """numpy's names of the dtypes that it takes."""
+    factory: Callable[[Setting], Folding | Filter] = field(compare=False)
+    """Gives a `Filter` when `halo` is true, else a `Folding`; both picklable."""
+    summary: str
+    window: str
+    ties: str
+    rounding: str
+    partial: str
+    nan: str
+    nodata: str
+    carries: Literal["sums", "samples"] = "samples"
+    """What travels up the walk."""
+    halo: bool = False
+    """True when samples beyond the window are read, so that levels are built one after another."""
+    stores: Stores = "samples"
+    """`"differences"`: level k keeps G_k - expand(G_k+1), and the last level G_n itself."""
+    refusal: str = ""
+    """What to do with a dtype that it does not take."""
+    source: str = ""
+    """Where the rule comes from."""
+
+    @property
+    def defined_from(self) -> Literal["base", "previous"]:
+        """What a level is defined from, as the metadata says it."""
+        return "base" if self.composes else "previous"
+
+    def takes(self, dtype: AnyDType) -> bool:
+        """True when `bind` accepts arrays of this dtype, in either byte order."""
+        return np.dtype(dtype).name in self.dtypes
+
+    def level_dtype(self, dtype: AnyDType) -> AnyDType:
+        """Returns the dtype of the levels that are built on a base of `dtype`, in native byte order: the base's.
+
+        Differences have signs and fractions: float32 on up to 16 bits and on float32, complex64 on complex64, else float64 and
+        complex128.
+        """
+        native = np.dtype(dtype).newbyteorder("=")
+        return difference_dtype(native) if self.stores == "differences" else native
+
+
+def difference_dtype(dtype: AnyDType) -> AnyDType:
+    """Returns the dtype in which differences of samples are kept: float32 holds those of 16-bit integers exactly enough to restore them."""
+    if dtype.kind == "c":
+        return dtype
+    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)

@@ -1,0 +1,221 @@
+"""The table of reductions: one row each, and `find`."""
+
+from __future__ import annotations
+
+from ziggurat.kernels import ranks
+from ziggurat.problems import OptionError
+from ziggurat.reductions.foldings import SumFolding, Windows, first_sample, highest, lowest
+from ziggurat.reductions.ports import Reduction
+from ziggurat.reductions.smoothing import GaussianFilter
+
+BOOL = ("bool",)
+UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
+SIGNED = ("int8", "int16", "int32", "int64")
+FLOATS = ("float16", "float32", "float64")
+COMPLEX = ("complex64", "complex128")
+NARROW = tuple(name for name in UNSIGNED + SIGNED if not name.endswith("64"))
+
+NAN_SKIPPED = "no sample: skipped; a window of NaN alone is NaN"
+NODATA_SKIPPED = "no sample: skipped; a window of nodata alone is nodata"
+WHAT_IS_THERE = "the samples that are there"
+THE_FACTORS = "the box of the downscale factors"
+ALL_KEPT = "every result is a sample"
+NO_ORDER = "complex numbers have no order; use 'mean' or 'stride'"
+
+MEAN = Reduction(
+    name="mean",
+    anchor="centre",
+    composes=True,
+    dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
+    factory=SumFolding,
+    summary="The mean of the base samples behind a sample, exact at every level.",
+    window=THE_FACTORS + ", cumulative: every level is the mean of the base samples under it",
+    ties="half to even",
+    rounding="once per level, from the exact sum of the base: integers in the narrowest integer that holds it (two limbs for 64 bits); "
+    "floats are summed in float64, complex numbers in complex128",
+    partial=WHAT_IS_THERE + ", divided by their number",
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a mean of valid samples may happen to equal nodata",
+    carries="sums",
+    refusal="a mask has a majority ('mode'), 'any' or 'all'",
+    source="issue #50, `type`; NumPy's rule for ties; weights as in 'normalised' averages, never of averages",
+)
+
+STRIDE = Reduction(
+    name="stride",
+    anchor="first",
+    composes=True,
+    dtypes=BOOL + UNSIGNED + SIGNED + FLOATS + COMPLEX,
+    factory=Windows(first_sample),
+    summary="The first sample of each window; so it lies where that sample lies.",
+    window="one sample: the first of the window along every axis",
+    ties="none",
+    rounding=ALL_KEPT,
+    partial="the first sample is always there",
+    nan="a sample like any other",
+    nodata="a sample like any other",
+    source="issue #50, `type`; tensorstore's 'stride'",
+)
+
+MIN = Reduction(
+    name="min",
+    anchor="centre",
+    composes=True,
+    dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
+    factory=Windows(lowest),
+    summary="The smallest sample of each window.",
+    window=THE_FACTORS,
+    ties="none: equal samples are one value",
+    rounding=ALL_KEPT,
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED,
+    refusal=NO_ORDER,
+    source="issue #50, `type`",
+)
+
+MAX = Reduction(
+    name="max",
+    anchor="centre",
+    composes=True,
+    dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
+    factory=Windows(highest),
+    summary="The largest sample of each window.",
+    window=THE_FACTORS,
+    ties="none: equal samples are one value",
+    rounding=ALL_KEPT,
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED,
+    refusal=NO_ORDER,
+    source="issue #50, `type`",
+)
+
+MEDIAN = Reduction(
+    name="median",
+    anchor="centre",
+    composes=False,
+    dtypes=UNSIGNED + SIGNED + FLOATS,
+    factory=Windows(ranks.median),
+    summary="The middle sample of each window of the level before; of an even number of samples the mean of the middle two.",
+    window=THE_FACTORS + ", on the level before",
+    ties="the mean of the middle two: integers half to even, without overflow; floats in their own precision",
+    rounding="once per level, and only where two middle samples are averaged",
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a mean of the middle two may happen to equal nodata",
+    refusal="a mask has a majority ('mode'); complex numbers have no order",
+    source="NumPy's `median`",
+)
+
+MODE = Reduction(
+    name="mode",
+    anchor="centre",
+    composes=False,
+    dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
+    factory=Windows(ranks.mode),
+    summary="The most frequent value of each window of the level before; labels never gain a value.",
+    window=THE_FACTORS + ", on the level before",
+    ties="the smallest of the most frequent values (for bool False)",
+    rounding=ALL_KEPT,
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED,
+    refusal="complex numbers have no order to break ties by; use 'stride'",
+    source="issue #50, `type`; tensorstore's 'mode'",
+)
+
+ANY = Reduction(
+    name="any",
+    anchor="centre",
+    composes=True,
+    dtypes=BOOL + UNSIGNED,
+    factory=Windows(highest),
+    summary="True where any sample of the window is; for unsigned masks (0 and one other value) that value.",
+    window=THE_FACTORS,
+    ties="none",
+    rounding=ALL_KEPT + " (the largest of the window)",
+    partial=WHAT_IS_THERE,
+    nan="does not occur",
+    nodata=NODATA_SKIPPED,
+    refusal="make a mask first, such as `samples > threshold`",
+    source="defaults of masks",
+)
+
+ALL = Reduction(
+    name="all",
+    anchor="centre",
+    composes=True,
+    dtypes=BOOL + UNSIGNED,
+    factory=Windows(lowest),
+    summary="True where all samples of the window are; for unsigned masks (0 and one other value) that value.",
+    window=THE_FACTORS,
+    ties="none",
+    rounding=ALL_KEPT + " (the smallest of the window)",
+    partial=WHAT_IS_THERE,
+    nan="does not occur",
+    nodata=NODATA_SKIPPED,
+    refusal="make a mask first, such as `samples > threshold`",
+    source="defaults of masks",
+)
+
+GAUSSIAN = Reduction(
+    name="gaussian",
+    anchor="centre",
+    composes=False,
+    dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
+    factory=GaussianFilter,
+    summary="The level before, smoothed by a gaussian of sigma = factor / 3 and taken at the centre of each window.",
+    window="separable; per axis all samples within 4 sigma of the window's centre; of an even factor the mean of the two places beside it",
+    ties="half to even",
+    rounding="computed in float64 (complex128) from the level before, rounded once per level to the base's dtype; beyond 2^53 a 64-bit "
+    "integer is as exact as float64 is",
+    partial="the array goes on by reflection, its edge sample repeated (d c b a | a b c d | d c b a); the value lies where a whole window's would",
+    nan="no sample: the weights of the others are scaled to a sum of one; a window (without its halo) of NaN alone is NaN",
+    nodata="as NaN; a window of nodata alone is nodata; a smoothed value may happen to equal nodata",
+    halo=True,
+    refusal="a mask is not smoothed as it is: use 'mode', or cast it first",
+    source="issue #50, series 'gaussian'; scikit-image's `pyramid_reduce`",
+)
+
+LAPLACIAN = Reduction(
+    name="laplacian",
+    anchor="centre",
+    composes=False,
+    dtypes=NARROW + FLOATS + COMPLEX,
+    factory=GaussianFilter,
+    summary="What each gaussian level has beyond the expansion of the next coarser one; the last level is the gaussian's last.",
+    window="that of 'gaussian', and for the expansion the coarse samples within 4 sigma of the finer place",
+    ties="none: differences are floats",
+    rounding="G_k as 'gaussian' makes it, in the base's dtype; the difference in float64, rounded once to float32 (bases of up to 16 bits, "
+    "float32), complex64, else float64 and complex128",
+    partial="as 'gaussian'",
+    nan="NaN where G_k is; elsewhere as 'gaussian'",
+    nodata="NaN where G_k is nodata; it is nodata again when reconstructed",
+    halo=True,
+    stores="differences",
+    refusal="the difference of 64-bit integers fits no float; use 'gaussian', or a narrower dtype",
+    source="issue #50, series 'laplacian'; Burt and Adelson 1983",
+)
+
+TABLE: tuple[Reduction, ...] = (MEAN, STRIDE, MIN, MAX, MEDIAN, MODE, ANY, ALL, GAUSSIAN, LAPLACIAN)
+"""Every reduction that there is, in the order in which it is listed."""
+
+
+def find(name: str) -> Reduction:
+    """Returns the row of a reduction by name.
+
+    Raises
+    ------
+    OptionError
+        When there is none of that name; the message lists what there is.
+
+    Examples
+    --------
+    >>> find("mean").anchor
+    'centre'
+    """
+    for reduction in TABLE:
+        if reduction.name == name:
+            return reduction
+    raise OptionError(f"reduction {name!r}: there is none of that name; expected one of {', '.join(row.name for row in TABLE)}")
