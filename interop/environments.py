@@ -140,7 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*ENVIRONMENTS, []], metavar="NAME")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one line: interpreter and versions of the one NAME")
     args = parser.parse_args()
+    if args.json:
+        print(json.dumps({"python": python_of(args.names[0]), "versions": versions_of(args.names[0])}))
+        return
     for name in ENVIRONMENTS if args.all else args.names:
         print(f"{name}: {versions_of(name)}", flush=True)
     if not args.all and not args.names:
