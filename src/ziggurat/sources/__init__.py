@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from ziggurat.problems import NotFound, OptionError, UnsupportedError
+from ziggurat.problems import NotFound, OptionError, StorageError, UnsupportedError
 from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
 
 __all__ = ["BlockSource", "Source", "open_source", "regrid"]
@@ -26,7 +26,8 @@ _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 def open_source(anything: object, *, path: str | None = None) -> Source:
     """Returns the source of a path, a URL, a store or an array.
 
-    `path` names the array inside a Zarr hierarchy, or the variable of an xarray dataset. A source is returned as it is.
+    `path` names the array inside a Zarr hierarchy, the variable of an xarray dataset, or the number of an image inside a TIFF file. A source is
+    returned as it is.
 
     Raises NotFound where there is nothing, UnsupportedError for what is no image, for other than numbers and for empty axes,
     DocumentError for a broken file, OptionError for a choice that must be made, and MissingExtra.
@@ -44,9 +45,9 @@ def open_source(anything: object, *, path: str | None = None) -> Source:
 
 def regrid(source: Source, chunks: tuple[int, ...]) -> Source:
     """Returns the source in blocks of another shape where every grid costs the same (arrays in memory, memory maps), else the source as it is."""
-    from ziggurat.sources.arrays import NumpySource
+    from ziggurat.sources.arrays import MappedSource, NumpySource
 
-    return source.regrid(chunks) if isinstance(source, NumpySource) else source
+    return source.regrid(chunks) if isinstance(source, NumpySource | MappedSource) else source
 
 
 def _is_source(thing: object) -> TypeGuard[Source]:
@@ -76,24 +77,31 @@ def _open_local(place: Path, path: str | None) -> Source:
 
             return open_zarr(str(place.resolve()), path=path or "")
         raise UnsupportedError(f"{place}: not a Zarr array or group; expected {UNDERSTOOD}")
-    if path is not None:
-        raise OptionError(f"{place}: path={path!r} was said, but a single file has no arrays inside; leave it out")
     try:
         with place.open("rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise NotFound(f"{place}: cannot be read ({error.strerror or error})") from error
-    return _open_file(place.resolve(), head)
+        raise StorageError(f"{place}: cannot be read ({error.strerror or error})") from error
+    if path is not None and not (head.startswith(_TIFF) and path.isdecimal()):
+        raise OptionError(f"{place}: path={path!r} names an array inside of a Zarr hierarchy (or the number of an image inside of a TIFF); leave it out")
+    return _open_file(place.resolve(), head, int(path or 0))
 
 
-def _open_file(place: Path, head: bytes) -> Source:
+def _open_file(place: Path, head: bytes, image: int) -> Source:
     if head.startswith(b"\x93NUMPY"):
         from ziggurat.sources.arrays import open_npy
 
         return open_npy(place)
+    if head.startswith(_TIFF):
+        from ziggurat.sources.tiffs import open_tiff
+
+        return open_tiff(place, index=image)
     hint = next((text for magic, text in _HINTS if head.startswith(magic)), "")
     raise UnsupportedError(f"{place}: not an image that is known{hint}; expected {UNDERSTOOD}")
 
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF and BigTIFF in both byte orders."""
 
 _HINTS = (
     (b"\x89HDF\r\n\x1a\n", " (an HDF5 file: open it with h5py and pass the dataset)"),
@@ -108,7 +116,7 @@ _HINTS = (
 def _open_object(thing: object, path: str | None) -> Source:
     """Opens an object of a library that is already imported, asked in order of how specific it is."""
     libraries = {parent.__module__.partition(".")[0] for parent in type(thing).__mro__}
-    if libraries & {"zarr", "obstore"} or isinstance(thing, dict):
+    if libraries & {"zarr", "obstore"} or isinstance(thing, dict) or all(callable(getattr(thing, name, None)) for name in ("get", "put", "size")):
         from ziggurat.sources.zarrays import open_zarr_object
 
         return open_zarr_object(thing, path=path or "")

@@ -15,7 +15,19 @@ import numpy as np
 from ziggurat.chunkio import AnyArray
 from ziggurat.model import SourceInfo
 from ziggurat.problems import DocumentError, StorageError, UnsupportedError
-from ziggurat.sources.blocks import BlockSource, Region, array_facts, checked_dtype, checked_shape, content_stamps, file_stamp, free_chunks, stem
+from ziggurat.sources.blocks import (
+    BlockSource,
+    Region,
+    array_facts,
+    checked_dtype,
+    checked_shape,
+    content_stamps,
+    file_stamp,
+    free_chunks,
+    in_blocks,
+    mapped_chunks,
+    stem,
+)
 
 
 class ArrayLike(Protocol):
@@ -40,59 +52,104 @@ class FileMap:
     strides: tuple[int, ...]
     """Bytes; may be negative."""
 
-    def open(self) -> AnyArray:
-        """Returns the mapped array, read-only. Raises StorageError."""
+    def open(self) -> tuple[mmap.mmap, AnyArray]:
+        """Returns the map and its array, read-only. Raises StorageError."""
         try:
             with Path(self.path).open("rb") as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return np.ndarray(self.shape, self.dtype, mapped, self.offset, self.strides)
+            return mapped, np.ndarray(self.shape, self.dtype, mapped, self.offset, self.strides)
         except (OSError, ValueError, TypeError) as error:
             raise StorageError(f"{self.path}: cannot be memory-mapped ({error!r})") from error
 
 
 class NumpySource(BlockSource):
-    """An array in memory, or a memory map: any grid, any strides, any byte order."""
+    """An array in memory: any grid, any strides, any byte order."""
 
-    def __init__(self, array: AnyArray, info: SourceInfo, file_map: FileMap | None = None) -> None:
+    def __init__(self, array: AnyArray, info: SourceInfo) -> None:
         super().__init__(info)
         self._array = array
-        self._file_map = file_map
 
-    def fill(self, region: Region, out: AnyArray) -> None:
+    def fill(self, region: Region, out: AnyArray) -> bool:
         np.copyto(out, self._array[region], casting="equiv")
+        return True
 
     def regrid(self, chunks: tuple[int, ...]) -> NumpySource:
         """Returns the same source, read in blocks of another shape."""
-        return NumpySource(self._array, replace(self._info, array=replace(self._info.array, chunks=chunks)), self._file_map)
+        return NumpySource(self._array, in_blocks(self._info, chunks))
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        if self._file_map is None:
-            return NumpySource, (self._array, self._info)
+        return NumpySource, (self._array, self._info)
+
+
+class MappedSource(BlockSource):
+    """Samples that lie plainly in a file, read through a memory map that gives its pages back: resident memory stays bounded."""
+
+    def __init__(self, file_map: FileMap, info: SourceInfo) -> None:
+        super().__init__(info)
+        self._file_map = file_map
+        self._mapped, self._array = file_map.open()
+        self._touched_bytes = 0
+        self._lock = threading.Lock()
+
+    def fill(self, region: Region, out: AnyArray) -> bool:
+        samples = self._array[region]
+        row_bytes = samples.shape[-1] * samples.itemsize + _FAULT_BYTES
+        rows = math.prod(samples.shape[1:-1]) if samples.ndim > 1 else 1
+        step = max(1, _RESIDENT_BYTES // (rows * row_bytes))
+        for start in range(0, samples.shape[0], step):
+            np.copyto(out[start : start + step], samples[start : start + step], casting="equiv")
+            self._give_back(rows * row_bytes * step)
+        return True
+
+    def _give_back(self, touched_bytes: int) -> None:
+        """Lets the pages go once enough were touched; those that another thread is reading come back from the file."""
+        with self._lock:
+            self._touched_bytes += touched_bytes
+            if self._touched_bytes < _RESIDENT_BYTES:
+                return
+            self._touched_bytes = 0
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+
+    def regrid(self, chunks: tuple[int, ...]) -> MappedSource:
+        """Returns the same source, read in blocks of another shape."""
+        return MappedSource(self._file_map, in_blocks(self._info, chunks))
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return _mapped_again, (self._file_map, self._info)
 
 
-def _mapped_again(file_map: FileMap, info: SourceInfo) -> NumpySource:
+_RESIDENT_BYTES = 32 * 2**20
+"""How much of a map may stay resident before it is given back; part of the planner's fixed 100 MiB."""
+
+_FAULT_BYTES = 2**16
+"""What the kernel maps at once around a touched page."""
+
+
+def _mapped_again(file_map: FileMap, info: SourceInfo) -> MappedSource:
     """Maps the file in another process. Raises StorageError when the file is no longer the same."""
     path = Path(file_map.path)
     if info.stamps != (file_stamp(path),):
         raise StorageError(f"{path}: the file changed after it was opened; start again")
-    return NumpySource(file_map.open(), info, file_map)
+    return MappedSource(file_map, info)
 
 
-def open_ndarray(array: AnyArray, *, name: str = "array") -> NumpySource:
+def open_ndarray(array: AnyArray) -> NumpySource | MappedSource:
     """Returns the source of an array in memory or of a memory map. Raises UnsupportedError for masked arrays and for other than numbers."""
     if isinstance(array, np.ma.MaskedArray):
         raise UnsupportedError("masked array: the mask would be lost; fill it first, for instance with 'array.filled(numpy.nan)'")
     file_map = _file_map(array)
     location = file_map.path if file_map else f"array in memory {array.shape}"
     shape, dtype = checked_shape(array.shape, location), checked_dtype(array.dtype, location)
-    info = SourceInfo(
-        location=location,
-        name=stem(file_map.path) if file_map else name,
-        array=array_facts(shape, dtype, free_chunks(shape, dtype.itemsize)),
-        stamps=(file_stamp(Path(file_map.path)),) if file_map else content_stamps(array),
-    )
-    return NumpySource(np.asarray(array), info, file_map)
+    if file_map:
+        return open_map(file_map, SourceInfo(location, stem(location), array_facts(shape, dtype, mapped_chunks(shape, dtype.itemsize))))
+    facts = array_facts(shape, dtype, free_chunks(shape, dtype.itemsize))
+    return NumpySource(np.asarray(array), SourceInfo(location, "array", facts, stamps=content_stamps(array)))
+
+
+def open_map(file_map: FileMap, info: SourceInfo) -> MappedSource:
+    """Returns the source of samples that lie plainly in a file; the facts are given, the stamp is taken here."""
+    return MappedSource(file_map, replace(info, stamps=(file_stamp(Path(file_map.path)),)))
 
 
 def _file_map(array: AnyArray) -> FileMap | None:
@@ -107,7 +164,7 @@ def _file_map(array: AnyArray) -> FileMap | None:
     return FileMap(str(Path(root.filename).resolve()), offset, array.shape, array.dtype.str, array.strides)
 
 
-def open_npy(path: Path) -> NumpySource:
+def open_npy(path: Path) -> MappedSource:
     """Returns the source of a `.npy` file, memory-mapped. Raises UnsupportedError for other than numbers, DocumentError for a broken file."""
     try:
         with path.open("rb") as file:
@@ -123,15 +180,14 @@ def open_npy(path: Path) -> NumpySource:
     needed = offset + dtype.itemsize * math.prod(shape)
     if size < needed:
         raise DocumentError(f"{path}: the file is cut off, {size:,} bytes where shape {shape} of {dtype.name} needs {needed:,}")
-    file_map = FileMap(str(path), offset, shape, stored_dtype.str, _strides(shape, dtype.itemsize, fortran=fortran))
-    info = SourceInfo(str(path), stem(path.name), array_facts(shape, dtype, free_chunks(shape, dtype.itemsize)), stamps=(file_stamp(path),))
-    return NumpySource(file_map.open(), info, file_map)
+    file_map = FileMap(str(path), offset, shape, stored_dtype.str, contiguous_strides(shape, dtype.itemsize, fortran=fortran))
+    return open_map(file_map, SourceInfo(str(path), stem(path.name), array_facts(shape, dtype, mapped_chunks(shape, dtype.itemsize))))
 
 
-def _strides(shape: tuple[int, ...], itemsize: int, *, fortran: bool) -> tuple[int, ...]:
+def contiguous_strides(shape: tuple[int, ...], itemsize: int, *, fortran: bool) -> tuple[int, ...]:
     """Returns the steps in bytes of a contiguous array.
 
-    >>> _strides((2, 3, 4), 2, fortran=False), _strides((2, 3, 4), 2, fortran=True)
+    >>> contiguous_strides((2, 3, 4), 2, fortran=False), contiguous_strides((2, 3, 4), 2, fortran=True)
     ((24, 8, 2), (2, 4, 12))
     """
     if fortran:
@@ -147,7 +203,7 @@ class SlicedSource(BlockSource):
         self._array = array
         self._lock = threading.Lock()
 
-    def fill(self, region: Region, out: AnyArray) -> None:
+    def fill(self, region: Region, out: AnyArray) -> bool:
         with self._lock:
             found = self._array[region]
             # tensorstore answers with a promise that has read(); everything else with samples
@@ -156,6 +212,7 @@ class SlicedSource(BlockSource):
         if samples.shape != out.shape:
             raise StorageError(f"{self._info.location}: slicing gave shape {samples.shape} for the region {out.shape}")
         np.copyto(out, samples, casting="same_kind")
+        return True
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return SlicedSource, (self._array, self._info)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -77,21 +78,20 @@ class BlockSource(ABC):
     def read(self, index: tuple[int, ...], out: AnyArray) -> bool:
         """Reads block `index` into `out` of shape `chunks`; what lies beyond the array's end is left as it was.
 
-        Raises StorageError where the block cannot be read.
+        False where the block is not stored. Raises StorageError where it cannot be read.
         """
         region = block_region(self.shape, self.chunks, index)
         part = out[tuple(slice(0, s.stop - s.start) for s in region)]
         try:
-            self.fill(region, part)
+            return self.fill(region, part)
         except StorageError:
             raise
         except (OSError, ValueError, RuntimeError, KeyError, IndexError, EOFError) as error:
             raise StorageError(f"{self._info.location}: block {index} cannot be read ({error!r})") from error
-        return True
 
     @abstractmethod
-    def fill(self, region: Region, out: AnyArray) -> None:
-        """Copies a region into `out`, which has the region's shape and the source's dtype. Thread-safe."""
+    def fill(self, region: Region, out: AnyArray) -> bool:
+        """Copies a region into `out`, which has the region's shape and the source's dtype; False where nothing of it is stored. Thread-safe."""
 
     def close(self) -> None:  # noqa: B027  most sources hold nothing open
         """Lets go of files; nothing to do for arrays in memory."""
@@ -164,8 +164,35 @@ def free_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     else:
         inner = (64, 128, 128) if itemsize == 1 else (64, 64, 64)
     wanted = (1,) * (ndim - len(inner)) + inner + ((4,) if colours else ())
-    sizes = [min(c, 2 ** math.ceil(math.log2(n))) for c, n in zip(wanted, shape, strict=True)]
+    sizes = [min(c, next_power(n)) for c, n in zip(wanted, shape, strict=True)]
     return (*sizes[:-1], shape[-1]) if colours else tuple(sizes)
+
+
+def mapped_chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Returns blocks for samples that lie plainly in a file, in C order: a row of a block fills at least one page of memory (4 KiB).
+
+    2 MiB in 2-D, 4 MiB in 3-D, further axes 1. Lengths are powers of two, so that grids of chunks nest in them.
+
+    >>> mapped_chunks((300, 2000, 2000), 2), mapped_chunks((100, 10), 4)
+    ((16, 64, 2048), (128, 16))
+    """
+    run = 4096 // itemsize
+    wanted = {1: (2**20 // itemsize,), 2: (512, run)}.get(len(shape), (1,) * (len(shape) - 3) + (16, 64, run))
+    return tuple(min(c, next_power(n)) for c, n in zip(wanted, shape, strict=True))
+
+
+def next_power(n: int) -> int:
+    """Returns the smallest power of two that is not less than `n`.
+
+    >>> next_power(1), next_power(64), next_power(65)
+    (1, 64, 128)
+    """
+    return 1 << (n - 1).bit_length()
+
+
+def in_blocks(info: SourceInfo, chunks: tuple[int, ...]) -> SourceInfo:
+    """Returns the facts of the same source, read in blocks of another shape."""
+    return replace(info, array=replace(info.array, chunks=chunks))
 
 
 def array_facts(shape: tuple[int, ...], dtype: np.dtype[np.generic], chunks: tuple[int, ...], *, codecs: str = "") -> ArrayInfo:
