@@ -1,55 +1,193 @@
-"""Layouts: one file per way to write a multiscale into a hierarchy. Here: the port, the evidence, the table, `detect`.
+"""Layouts: one file per way to write a multiscale into a hierarchy. Here: the table of them, and what reads with all of them.
 
-A layout is pure over `Node`: no I/O library, no numpy, no other layout.
+A layout is pure over `Node`: no I/O library, no numpy, no other layout. To add one, write a module that exposes `LAYOUT`
+(see `ports.Layout`) and put it into the table below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TypeAlias
 
-from ziggurat.model import JSON, Multiscale
+from ziggurat.layouts import multiscales01, ome_zarr
+from ziggurat.layouts.ports import Documents, Evidence, Layout, Strength
+from ziggurat.layouts.rules import RULES, Rule
+from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
-from ziggurat.problems import Problem
+from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, Problem, StorageError
 
-Strength = Literal["declared", "named", "inferred"]
-"""Metadata says so > a name or suffix says so > the tree's shape suggests it."""
+__all__ = [
+    "LAYOUTS",
+    "RULES",
+    "Documents",
+    "Evidence",
+    "Layout",
+    "ReadResult",
+    "Rule",
+    "Strength",
+    "can_hold",
+    "choose",
+    "detect",
+    "enclosing",
+    "find",
+    "known",
+    "read",
+    "version_of",
+]
+
+LAYOUTS: tuple[Layout, ...] = (ome_zarr.LAYOUT, multiscales01.LAYOUT)
+"""Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""
+
+_STRENGTHS: tuple[Strength, ...] = ("declared", "named", "inferred")
+_N_ANCESTORS = 3
+"""`scale0/image` lies two below its group; one more for a group between. Source: formats.md 13.7."""
+Choice: TypeAlias = "int | str | Callable[[Multiscale], bool]"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Why a node is believed to be of a layout."""
+class ReadResult:
+    """What a node holds, as one layout reads it."""
 
-    layout: str
-    """Id with version, such as `ome-zarr@0.4`."""
-    strength: Strength
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Documents:
-    """What a layout writes: new attributes per node, and what it could not hold."""
-
-    attributes: dict[str, dict[str, JSON]]
-    """Path of a node relative to the multiscale's group ("" is the group) -> its complete attributes."""
-    lost: tuple[Problem, ...] = ()
-
-
-class Layout(Protocol):
-    """One way to write a multiscale down."""
+    location: str
+    layouts: tuple[str, ...]
+    """The layout that was read, then the others that there is evidence for, strongest first."""
+    multiscales: tuple[Multiscale, ...]
+    problems: tuple[Problem, ...]
+    evidence: tuple[Evidence, ...] = ()
 
     @property
-    def name(self) -> str: ...
-    @property
-    def versions(self) -> tuple[str, ...]: ...
-    def detect(self, node: Node) -> Evidence | None: ...
-    def read(self, node: Node) -> tuple[tuple[Multiscale, ...], tuple[Problem, ...]]: ...
-    def write(self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None) -> Documents:
-        """Returns the complete attributes of the group (and of arrays, where the layout keeps any there).
+    def layout(self) -> str:
+        """Id of the layout that was read."""
+        return self.layouts[0]
 
-        `multiscales` are all series of the group in order; `existing` are the group's present attributes, of which every
-        foreign key survives; `display` is an `omero`-like object for layouts that have one. Axis names and dimension names
-        of arrays are the caller's (they are part of the array's own document).
-        """
-        ...
+
+def detect(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Evidence, ...]:
+    """Returns all evidence, strongest first; empty when no layout recognises the node. Lists nothing."""
+    found = [evidence for layout in layouts if (evidence := layout.detect(node)) is not None]
+    return tuple(sorted(found, key=lambda evidence: _STRENGTHS.index(evidence.strength)))
+
+
+def known(layouts: Sequence[Layout] = LAYOUTS) -> tuple[str, ...]:
+    """Returns the ids of all layouts in all versions."""
+    return tuple(f"{layout.name}@{version}" for layout in layouts for version in layout.versions)
+
+
+def find(layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
+    """Returns the layout of an id such as `ome-zarr@0.4` or `ome-zarr`. Raises LayoutError for an unknown name or version."""
+    name, at, version = layout_id.partition("@")
+    for layout in layouts:
+        if layout.name == name and (not at or version in layout.versions):
+            return layout
+    raise LayoutError(f"layout {layout_id!r}: not known; there are {', '.join(known(layouts))}")
+
+
+def version_of(layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> str:
+    """Returns the version in an id, the newest one when the id has none. Raises LayoutError like `find`."""
+    return layout_id.partition("@")[2] or find(layout_id, layouts).versions[-1]
+
+
+def can_hold(axes: Sequence[Axis], layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> str | None:
+    """Returns why axes in this order cannot be written in a layout, in one sentence; None when they can."""
+    return find(layout_id, layouts).can_hold(axes, version=version_of(layout_id, layouts))
+
+
+def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYOUTS) -> ReadResult:
+    """Returns every multiscale of a node, as the layout with the strongest evidence reads it, or as `layout` says.
+
+    What is wrong with the document is in `problems`; a series that cannot be read hides none of the others. At most one
+    request per level, and two for the group; one more where a Zarr v2 base must be asked for the names of its axes.
+
+    Raises
+    ------
+    NotFound
+        Nothing is there, or nothing that any layout recognises.
+    DocumentError
+        The group's own document cannot be read.
+    LayoutError
+        `layout` is unknown.
+    """
+    evidence = detect(node, layouts)
+    if layout is None and not evidence:
+        raise NotFound(_nothing(node, layouts))
+    chosen = layout or evidence[0].layout
+    multiscales, problems = find(chosen, layouts).read(node)
+    own = next((e.layout for e in evidence if find(e.layout, layouts) is find(chosen, layouts)), chosen)
+    return ReadResult(node.location, (own, *(e.layout for e in evidence if e.layout != own)), multiscales, problems, evidence)
+
+
+def _nothing(node: Node, layouts: Sequence[Layout]) -> str:
+    kind = node.kind
+    if kind == "absent":
+        return f"{node.location}: nothing there that is Zarr; expected a folder or store with zarr.json, .zgroup or .zarray"
+    if kind == "array":
+        return f"{node.location}: an array, and no group above lists it as a level; open it with zarr, or build levels for it with 'ziggurat build'"
+    names = ", ".join(layout.name for layout in layouts)
+    return f"{node.location}: a group without multiscale metadata ({names} were tried); open one of the groups below, or build one with 'ziggurat build'"
+
+
+def enclosing(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Node, str] | None:
+    """Returns the nearest of three groups above that lists this node as a level, and its path there. Source: formats.md 13.7."""
+    path, here = "", node
+    for _ in range(_N_ANCESTORS):
+        above = here.parent()
+        if above is None:
+            return None
+        here, name = above
+        path = f"{name}/{path}" if path else name
+        try:
+            result = read(here, layouts=layouts)
+        except (NotFound, DocumentError, StorageError):
+            continue
+        if any(level.path == path for multiscale in result.multiscales for level in multiscale.levels):
+            return here, path
+    return None
+
+
+def choose(multiscales: Sequence[Multiscale], which: Choice | None = None, *, chunks_like: Sequence[int] | None = None) -> Multiscale:
+    """Returns one of several multiscales, the first when nothing is said.
+
+    Parameters
+    ----------
+    which
+        Its number from 0; its name, or else its type; or a function that is true for it.
+    chunks_like
+        Among those that are left, take the one whose base has chunks closest to these sizes, by their ratios.
+
+    Raises OptionError that names what exists.
+    """
+    if not multiscales:
+        raise OptionError("multiscale: the group holds none that can be read; 'ziggurat check' says why")
+    left = list(multiscales)
+    if isinstance(which, int):
+        if not -len(left) <= which < len(left):
+            raise OptionError(f"multiscale: number {which} does not exist; there are {_those(multiscales)}")
+        left = [left[which]]
+    elif isinstance(which, str):
+        left = [m for m in left if m.name == which] or [m for m in left if m.type == which]
+    elif which is not None:
+        left = [m for m in left if which(m)]
+    if not left:
+        said = f"none is called {which!r}" if isinstance(which, str) else "the function is true for none"
+        raise OptionError(f"multiscale: {said}; there are {_those(multiscales)}")
+    if chunks_like is None:
+        return left[0]
+    near = [m for m in left if m.levels[0].array is not None and m.levels[0].array.ndim == len(chunks_like) and all(c >= 1 for c in chunks_like)]
+    if not near:
+        raise OptionError(f"chunks_like: {list(chunks_like)} fits the axes of none; there are {_those(multiscales)}")
+    return min(near, key=lambda m: _distance(m, chunks_like))
+
+
+def _distance(multiscale: Multiscale, sizes: Sequence[int]) -> float:
+    array = multiscale.levels[0].array
+    return math.inf if array is None else sum(abs(math.log(a / b)) for a, b in zip(array.chunks, sizes, strict=True))
+
+
+def _those(multiscales: Sequence[Multiscale]) -> str:
+    shown = []
+    for i, multiscale in enumerate(multiscales):
+        array = multiscale.levels[0].array if multiscale.levels else None
+        name = "without a name" if multiscale.name is None else repr(multiscale.name)
+        shown.append(f"{i} ({name}, chunks {list(array.chunks)})" if array is not None else f"{i} ({name})")
+    return ", ".join(shown[:20]) + (" ..." if len(shown) > 20 else "")

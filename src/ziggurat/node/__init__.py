@@ -122,6 +122,7 @@ class DocumentNode:
         self._copy: dict[str, Mapping[str, JSON]] = {}
         self._read: dict[str, Mapping[str, JSON] | None] = {}
         self._info: ArrayInfo | None = None
+        self._below: dict[str, DocumentNode] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.location!r})"
@@ -177,11 +178,13 @@ class DocumentNode:
         return self._info
 
     def child(self, path: str) -> DocumentNode:
-        below = self._child_path(resolve(path, f"{self.location}:"))
-        self._probe()
-        node = DocumentNode(self._get, self._list, location=self._root, path=below, zarr_format=self.zarr_format)
-        node._copy = self._copy
-        return node
+        plain = resolve(path, f"{self.location}:")
+        if plain not in self._below:
+            # Kept, so that arrays that several series share are read once.
+            node = DocumentNode(self._get, self._list, location=self._root, path=self._child_path(plain), zarr_format=self.zarr_format)
+            node._copy = self._copy
+            self._below[plain] = node
+        return self._below[plain]
 
     def children(self) -> tuple[str, ...]:
         if self.kind == "array":

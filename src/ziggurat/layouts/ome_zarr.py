@@ -1,0 +1,540 @@
+"""OME-Zarr 0.1 to 0.5: one reader and one writer over a table of what each version says.
+
+Source: formats.md 2 and 15.2, 15.9, 15.11, 15.12; a version is a row of `FACTS` and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from ziggurat.layouts import series as listed
+from ziggurat.layouts.ports import Documents, Evidence
+from ziggurat.layouts.rules import problem
+from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale
+from ziggurat.node import Node, word
+from ziggurat.problems import DocumentError, LayoutError, Problem
+
+NAME = "ome-zarr"
+RULES = listed.Rules(listed="OME001", datasets="OME002", path="OME003", local="OME003", array="OME003", order="OME004")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """What one version of the format says, as far as it differs from the others."""
+
+    version: str
+    zarr_format: int
+    separator: str | None
+    """Of chunk keys; None when any will do."""
+    wrapped: bool
+    """True when everything lies below `ome`, which then states the version once; else at the root, each block with its version."""
+    axes: Literal["none", "letters", "objects"]
+    n_axes: tuple[int, int]
+    """The fewest and the most."""
+    transformations: bool
+    dimension_names: Literal["", "group", "array"]
+    """Where the names of the axes are repeated: nowhere, `_ARRAY_DIMENSIONS` of the group, `dimension_names` of each array."""
+
+
+FACTS: Mapping[str, VersionFacts] = MappingProxyType(
+    {
+        facts.version: facts
+        for facts in (
+            VersionFacts("0.1", 2, ".", False, "none", (5, 5), False, ""),
+            VersionFacts("0.2", 2, "/", False, "none", (5, 5), False, ""),
+            VersionFacts("0.3", 2, "/", False, "letters", (2, 5), False, "group"),
+            VersionFacts("0.4", 2, "/", False, "objects", (2, 5), True, ""),
+            VersionFacts("0.5", 3, None, True, "objects", (2, 5), True, "array"),
+        )
+    }
+)
+"""Every version, oldest first. Source: formats.md 2.1."""
+WRAPPED_KEYS = ("multiscales", "omero", "labels", "image-label", "plate", "well", "bioformats2raw.layout", "series")
+"""What 0.5 moves below `ome`; every other key of the attributes is somebody else's. Source: formats.md 2.6."""
+LETTERS = "tczyx"
+_KNOWN = frozenset({"version", "name", "type", "metadata", "datasets", "axes", "coordinateTransformations"})
+_RANK = MappingProxyType({"time": 0, "space": 2})
+"""Order of kinds; channel and custom kinds stand between. Source: formats.md 2.4."""
+
+
+class Found(NamedTuple):
+    """Where the list of multiscales is, and in which version it is read."""
+
+    version: str
+    value: JSON
+    loc: str
+    stated: JSON
+    """The version as the document states it, None when it does not."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OmeZarrLayout:
+    """`ome-zarr@0.1` to `ome-zarr@0.5`."""
+
+    name: str = NAME
+    versions: tuple[str, ...] = tuple(FACTS)
+
+    def detect(self, node: Node) -> Evidence | None:
+        found = locate(node)
+        return None if found is None else Evidence(f"{NAME}@{found.version}", "declared", found.reason)
+
+    def read(self, node: Node) -> tuple[tuple[Multiscale, ...], tuple[Problem, ...]]:
+        found = locate(node) or _asked(node)
+        entries, problems = listed.readable(found.value, found.loc, RULES)
+        multiscales = []
+        for entry in entries:
+            multiscale, wrong = _read(node, entry, FACTS[found.version])
+            multiscales.append(multiscale)
+            problems += tuple(wrong)
+        return tuple(multiscales), (*_version_problems(node, found), *problems)
+
+    def can_hold(self, axes: Sequence[Axis], *, version: str) -> str | None:
+        return can_hold(axes, version)
+
+    def write(self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None) -> Documents:
+        facts = facts_of(version)
+        lost: list[Problem] = []
+        entries = []
+        for i, multiscale in enumerate(multiscales):
+            why = can_hold(multiscale.axes, version)
+            if why is not None and not _is_read_from(multiscale, facts):
+                raise LayoutError(f"ome-zarr@{version} cannot hold series {multiscale.name or i}: {why}; transpose it, or take multiscales@0.1")
+            entries.append(_written(multiscale, facts))
+            lost += _lost(multiscale, facts, f"multiscales[{i}]")
+        fresh = [multiscale for multiscale in multiscales if not _is_read_from(multiscale, facts)]
+        root, block = _relocated(existing, facts, keep=not fresh)
+        block["multiscales"] = listed.merged(_list_of(existing), entries)
+        if display:
+            shown = block.get("omero")
+            block["omero"] = {**(shown if isinstance(shown, Mapping) else {}), **display, **({} if facts.wrapped else {"version": version})}
+        if facts.dimension_names == "group" and fresh and "_ARRAY_DIMENSIONS" not in root:
+            root["_ARRAY_DIMENSIONS"] = [axis.name for axis in fresh[0].axes]
+        return Documents({"": root}, tuple(lost))
+
+
+LAYOUT = OmeZarrLayout()
+
+
+def facts_of(version: str) -> VersionFacts:
+    """Returns the row of a version. Raises LayoutError for one that does not exist."""
+    if version not in FACTS:
+        raise LayoutError(f"ome-zarr@{version}: no such version is written; there are {', '.join(f'{NAME}@{v}' for v in FACTS)}")
+    return FACTS[version]
+
+
+def can_hold(axes: Sequence[Axis], version: str) -> str | None:
+    """Returns why axes in this order break the rules of a version, in one sentence; None when they do not. Source: formats.md 2.4.
+
+    Examples
+    --------
+    >>> can_hold([Axis("y", "space"), Axis("x", "space"), Axis("c", "channel")], "0.5")
+    "axis 'c' (channel) stands after axis 'x' (space), and OME-Zarr 0.5 wants the order time, channel, space"
+    """
+    facts = facts_of(version)
+    names = [axis.name for axis in axes]
+    low, high = facts.n_axes
+    if not low <= len(axes) <= high:
+        return f"there are {len(axes)} axes ({', '.join(names)}), and OME-Zarr {version} has {low if low == high else f'{low} to {high}'}"
+    if len(set(names)) != len(names):
+        return f"the names of the axes ({', '.join(names)}) are not unique"
+    return _wrong_order(axes, version) or (None if facts.axes == "objects" else _wrong_letters(names, version))
+
+
+def _wrong_order(axes: Sequence[Axis], version: str) -> str | None:
+    kinds = [axis.kind or listed.kind_of(axis.name) for axis in axes]
+    n_space, n_time = kinds.count("space"), kinds.count("time")
+    if n_space not in (2, 3):
+        return f"{n_space} of the axes are space, and OME-Zarr {version} has 2 or 3 of them"
+    if n_time > 1 or len(kinds) - n_space - n_time > 1:
+        return f"OME-Zarr {version} has at most one time axis and one channel or custom axis, and these are {', '.join(map(_shown, axes))}"
+    for i in range(1, len(axes)):
+        if _RANK.get(kinds[i - 1] or "", 1) > _RANK.get(kinds[i] or "", 1):
+            return f"axis {_shown(axes[i])} stands after axis {_shown(axes[i - 1])}, and OME-Zarr {version} wants the order time, channel, space"
+    return None
+
+
+def _wrong_letters(names: Sequence[str], version: str) -> str | None:
+    if [name for name in LETTERS if name in names] == list(names):
+        return None
+    return f"the axes are {', '.join(names)}, and OME-Zarr {version} knows t, c, z, y, x in this order"
+
+
+def _shown(axis: Axis) -> str:
+    return f"{axis.name!r} ({axis.kind or listed.kind_of(axis.name) or 'no kind'})"
+
+
+# --- finding it ----------------------------------------------------------------------------------------------------------
+
+
+def parsed_version(value: JSON) -> str:
+    """Returns `major.minor` of a stated version, leniently; "" when there is none in it. Source: formats.md 2.2.
+
+    >>> parsed_version("0.4-dev-spatialdata"), parsed_version(0.4), parsed_version("0.6.dev1"), parsed_version("latest")
+    ('0.4', '0.4', '0.6', '')
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return ""
+    found = re.match(r"(\d+\.\d+)", str(value))
+    return found[1] if found else ""
+
+
+def locate(node: Node) -> Found | None:
+    """Returns where OME multiscales are among the attributes of a node; None when nothing says that they are OME's."""
+    attributes = node.attributes
+    ome = attributes.get("ome")
+    if isinstance(ome, Mapping) and "multiscales" in ome:
+        stated = ome.get("version")
+        version = parsed_version(stated)
+        known = version if version in FACTS and FACTS[version].wrapped else tuple(FACTS)[-1]
+        return Found(known, ome["multiscales"], "ome.multiscales", stated, f"'ome' states version {stated!r}")
+    value = attributes.get("multiscales")
+    if not isinstance(value, (list, tuple)):
+        return None
+    entries = list(listed.parts(value))
+    stated = next((entry["version"] for entry in entries if "version" in entry), None)
+    version = parsed_version(stated)
+    feature = _feature(entries)
+    if version in FACTS and not FACTS[version].wrapped and FACTS[version].separator != ".":
+        return Found(version, value, "multiscales", stated, f"'multiscales' states version {stated!r}")
+    if feature is not None and version != "0.1":
+        return Found(feature[0], value, "multiscales", stated, feature[1])
+    if version in ("", "0.1") and node.zarr_format == 2:
+        return _five_axes(node, value, stated)
+    return None
+
+
+def _feature(entries: Sequence[Mapping[str, JSON]]) -> tuple[str, str] | None:
+    """Returns the version that keys of the series tell, and why."""
+    if any("coordinateTransformations" in d for entry in entries for d in listed.parts(entry.get("datasets"))):
+        return "0.4", "datasets have 'coordinateTransformations'"
+    axes = [axis for entry in entries if isinstance(entry.get("axes"), (list, tuple)) for axis in entry["axes"]]  # type: ignore[union-attr]
+    if any(isinstance(axis, Mapping) for axis in axes):
+        return "0.4", "'axes' holds objects"
+    return ("0.3", "'axes' holds letters") if axes and all(isinstance(axis, str) for axis in axes) else None
+
+
+def _five_axes(node: Node, value: JSON, stated: JSON) -> Found | None:
+    """0.1 and 0.2 look like the founding layout; `omero`, or a base of t, c, z, y, x, says that they are OME's. Source: formats.md 13.3."""
+    entries, _ = listed.readable(value, "multiscales", RULES)
+    base = None
+    try:
+        base = node.child(entries[0].paths[0]).array if entries else None
+    except DocumentError:
+        # The reader reports it; nothing is known of the array's axes.
+        base = None
+    if "omero" in node.attributes:
+        reason = "'omero' stands beside 'multiscales'"
+    elif base is not None and base.ndim == len(LETTERS) and base.dimension_names in (None, tuple(LETTERS)) and (stated is None or base.separator == "."):
+        reason = "the arrays have five axes"
+    else:
+        return None
+    version = "0.2" if stated is None and base is not None and base.separator == "/" else "0.1"
+    return Found(version, value, "multiscales", stated, reason if stated is None else f"{reason}, and the version is {stated!r}")
+
+
+def _asked(node: Node) -> Found:
+    """Returns what there is when the caller says that it is OME although nothing else does."""
+    value = node.attributes.get("multiscales")
+    version = parsed_version(next((e["version"] for e in listed.parts(value) if "version" in e), None))
+    return Found(version if version in FACTS else "0.1", value, "multiscales", version, "the caller says so")
+
+
+def _version_problems(node: Node, found: Found) -> list[Problem]:
+    facts, stated = FACTS[found.version], found.stated
+    at = "ome.version" if facts.wrapped else f"{found.loc}[0].version"
+    problems = []
+    if stated is None:
+        message = f"is absent; read as {found.version} because {found.reason}"
+        problems.append(problem("OME016", at, message, f'write "{found.version}"', requirement="MUST" if facts.wrapped else "SHOULD"))
+    elif stated != found.version and parsed_version(stated) == found.version:
+        problems.append(problem("OME016", at, f'found {stated!r}; expected the string "{found.version}"', "write the plain version"))
+    elif stated != found.version:
+        hint = "see what is missing before relying on it"
+        problems.append(problem("OME016", at, f"{stated!r} is not known; read as far as {found.version} goes", hint))
+    if facts.wrapped and isinstance(node.attributes.get("multiscales"), (list, tuple)):
+        hint = "delete 'multiscales' beside 'ome' when it is no longer needed"
+        problems.append(problem("OME016", "multiscales", "a second list stands beside 'ome'; 'ome' is read", hint, requirement="SHOULD"))
+    return problems
+
+
+# --- reading -------------------------------------------------------------------------------------------------------------
+
+
+class Transform(NamedTuple):
+    """A scale and a translation, each None where the document states none that can be used."""
+
+    scale: tuple[float, ...] | None = None
+    translation: tuple[float, ...] | None = None
+
+
+def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multiscale, list[Problem]]:
+    raw = entry.raw
+    found, problems = listed.arrays(node, entry, RULES, names=facts.axes == "none")
+    problems += listed.order_problem(entry, found, RULES)
+    axes, wrong = _axes(entry, found, facts)
+    problems += wrong
+    levels, wrong = _levels(entry, found, facts, len(axes))
+    problems += wrong
+    positions, coarse_first = listed.order(found)
+    method = listed.as_object(raw.get("metadata"))
+    multiscale = Multiscale(
+        levels=listed.placed([levels[j] for j in positions], method, len(axes)),
+        axes=axes,
+        name=listed.same_text(raw.get("name")),
+        type=listed.same_text(raw.get("type")),
+        method=method,
+        layout=f"{NAME}@{facts.version}",
+        coarse_first=coarse_first,
+        extra={key: value for key, value in raw.items() if key not in _KNOWN},
+        raw=raw,
+    )
+    return multiscale, problems
+
+
+def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: VersionFacts, ndim: int) -> tuple[list[Level], list[Problem]]:
+    """Returns the levels in the document's order with what it states, series transformations applied last. Source: formats.md 2.4."""
+    problems: list[Problem] = []
+    own: list[Transform] = []
+    whole = Transform()
+    if facts.transformations:
+        for j, dataset in enumerate(entry.datasets):
+            transform, wrong = transformations(dataset.get("coordinateTransformations"), ndim, f"{entry.loc}.datasets[{j}].coordinateTransformations")
+            own.append(transform)
+            problems += wrong
+        if "coordinateTransformations" in entry.raw:
+            whole, wrong = transformations(entry.raw["coordinateTransformations"], ndim, f"{entry.loc}.coordinateTransformations")
+            problems += wrong
+    shifted = any(transform.translation is not None for transform in own)
+    if facts.transformations and not shifted and len(own) > 1:
+        message = "no level states a translation; levels are read as aligned at their lower corner, which is inferred"
+        problems.append(problem("OME015", f"{entry.loc}.datasets", message, "state the translation of every level"))
+    levels = []
+    for j, path in enumerate(entry.paths):
+        extra = {k: v for k, v in entry.datasets[j].items() if k not in ("path", "coordinateTransformations")}
+        level = Level(path=path, array=found[j], extra=extra)
+        transform = own[j] if own else Transform()
+        if transform.scale is not None:
+            level = replace(level, scale=_times(whole.scale, transform.scale), scale_provenance="stated")
+            if shifted or len(own) == 1:
+                t = _plus(_times(whole.scale, transform.translation or (0.0,) * ndim), whole.translation)
+                level = replace(level, translation=t, translation_provenance="stated" if shifted or whole.translation else "absent")
+            elif j == 0 and whole.translation is not None:
+                level = replace(level, translation=whole.translation, translation_provenance="stated")
+        levels.append(level)
+    return levels, problems
+
+
+def _exact(value: float) -> Fraction:
+    return Fraction(repr(float(value)))
+
+
+def _times(outer: tuple[float, ...] | None, inner: tuple[float, ...]) -> tuple[float, ...]:
+    return inner if outer is None else tuple(float(_exact(a) * _exact(b)) for a, b in zip(outer, inner, strict=True))
+
+
+def _plus(inner: tuple[float, ...], outer: tuple[float, ...] | None) -> tuple[float, ...]:
+    return inner if outer is None else tuple(float(_exact(a) + _exact(b)) for a, b in zip(inner, outer, strict=True))
+
+
+def transformations(value: JSON, ndim: int, loc: str) -> tuple[Transform, list[Problem]]:
+    """Returns scale and translation of a list of transformations, and every rule that it breaks."""
+    if not isinstance(value, (list, tuple)):
+        found = "is absent" if value is None else f"is {word(value)}"
+        return Transform(), [problem("OME010", loc, f"{found}; expected a list with one scale", 'write [{"type": "scale", "scale": [...]}]')]
+    problems: list[Problem] = []
+    got: dict[str, tuple[float, ...] | None] = {}
+    for i, entry in enumerate(value):
+        kind = entry.get("type") if isinstance(entry, Mapping) else None
+        where = f"{loc}[{i}]"
+        if not isinstance(entry, Mapping) or kind not in ("scale", "translation"):
+            problems.append(problem("OME010", where, f"a transformation of type {kind!r}; expected 'scale' or 'translation'", "it is kept, not applied"))
+        elif kind in got:
+            problems.append(problem("OME010" if kind == "scale" else "OME011", where, f"a second {kind}; expected one", "multiply or add them into one"))
+        else:
+            if kind == "translation" and "scale" not in got:
+                problems.append(problem("OME011", where, "a translation before the scale; expected the scale first", "swap them and adapt the numbers"))
+            got[str(kind)], wrong = _vector(entry, str(kind), ndim, where)
+            problems += wrong
+    if "scale" not in got and not any(p.rule == "OME010" for p in problems):
+        problems.append(problem("OME010", loc, "holds no scale; expected exactly one", 'write {"type": "scale", "scale": [...]}'))
+    usable = not any(p.rule == "OME011" for p in problems)
+    return Transform(got.get("scale"), got.get("translation") if usable else None), problems
+
+
+def _vector(entry: Mapping[str, JSON], kind: str, ndim: int, loc: str) -> tuple[tuple[float, ...] | None, list[Problem]]:
+    value = entry.get(kind)
+    if "path" in entry and value is None:
+        return None, [problem("OME010", loc, f"the {kind} is stored in an array ({entry['path']!r}), which is not read", f"write the numbers under {kind!r}")]
+    if not isinstance(value, (list, tuple)) or len(value) != ndim:
+        found = f"{len(value)} numbers" if isinstance(value, (list, tuple)) else word(value) if kind in entry else "nothing"
+        return None, [problem("OME012", f"{loc}.{kind}", f"found {found} for {ndim} axes", "write one number per axis")]
+    numbers = [float(n) for n in value if isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) <= 1e300]
+    if len(numbers) != ndim or not all(math.isfinite(n) and (n > 0 or kind == "translation") for n in numbers):
+        expected = "finite numbers above zero" if kind == "scale" else "finite numbers"
+        return None, [problem("OME013", f"{loc}.{kind}", f"found {list(value)!r}; expected {expected}", "correct the numbers")]
+    return tuple(numbers), []
+
+
+def _axes(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: VersionFacts) -> tuple[tuple[Axis, ...], list[Problem]]:
+    """Returns the axes that the version states, else those that it fixes, else what the arrays tell."""
+    if facts.axes != "none":
+        axes, wrong = stated_axes(entry.raw.get("axes"), f"{entry.loc}.axes", facts)
+        if axes:
+            return axes, wrong
+    else:
+        wrong = []
+        base = next((info for info in found if info is not None), None)
+        if base is None or base.ndim == len(LETTERS):
+            return tuple(Axis(letter, listed.kind_of(letter), provenance="derived") for letter in LETTERS), []
+        wrong.append(problem("OME005", f"{entry.loc}.datasets[0].path", f"the array has {base.ndim} axes; OME-Zarr {facts.version} has t, c, z, y, x", ""))
+    axes, inferred = listed.named_axes(found)
+    if inferred and wrong:
+        wrong = [replace(wrong[0], message=f"{wrong[0].message}; {inferred}"), *wrong[1:]]
+    return axes, wrong
+
+
+def stated_axes(value: JSON, loc: str, facts: VersionFacts) -> tuple[tuple[Axis, ...], list[Problem]]:
+    """Returns the axes of a document, none when they cannot be read, and what is wrong with them."""
+    if not isinstance(value, (list, tuple)) or not value:
+        found = "is absent" if value is None else "is empty" if isinstance(value, (list, tuple)) else f"is {word(value)}"
+        return (), [problem("OME007", loc, f"{found}; expected a list of 2 to 5 axes", "name the axes")]
+    axes = []
+    for i, item in enumerate(value):
+        name = item.get("name") if isinstance(item, Mapping) else item
+        if not isinstance(name, str) or not name:
+            return (), [problem("OME007", f"{loc}[{i}]", f"found {item!r}; expected {'a letter' if facts.axes == 'letters' else 'an object with a name'}")]
+        if isinstance(item, Mapping):
+            extra = {k: v for k, v in item.items() if k not in ("name", "type", "unit")}
+            axes.append(Axis(name, listed.same_text(item.get("type")), listed.same_text(item.get("unit")), extra=extra))
+        else:
+            axes.append(Axis(name, listed.kind_of(name)))
+    return tuple(axes), []
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def _is_read_from(multiscale: Multiscale, facts: VersionFacts) -> bool:
+    return bool(multiscale.raw) and multiscale.layout == f"{NAME}@{facts.version}"
+
+
+def _list_of(existing: Mapping[str, JSON]) -> JSON:
+    ome = existing.get("ome")
+    return ome["multiscales"] if isinstance(ome, Mapping) and "multiscales" in ome else existing.get("multiscales")
+
+
+def _relocated(existing: Mapping[str, JSON], facts: VersionFacts, *, keep: bool) -> tuple[dict[str, JSON], dict[str, JSON]]:
+    """Returns the attributes of the group and, within them, the block that holds the multiscales, in the place that the version wants.
+
+    What another version kept elsewhere moves; with `keep` the version stays as it is stated.
+    """
+    root = dict(existing)
+    held = root.get("ome")
+    ome = dict(held) if isinstance(held, Mapping) else {}
+    if not facts.wrapped:
+        if "multiscales" in ome:
+            root.pop("ome")
+            root.update({key: ome.pop(key) for key in WRAPPED_KEYS if key in ome})
+            ome.pop("version", None)
+            root.update({"ome": ome} if ome else {})
+        return root, root
+    block = ome if keep else {"version": facts.version, **_without(ome, "version")}
+    if "multiscales" not in ome and isinstance(root.get("multiscales"), (list, tuple)):
+        for key in WRAPPED_KEYS:
+            if key in root:
+                value = root.pop(key)
+                block[key] = _without(value, "version") if key == "omero" and isinstance(value, Mapping) else value
+    root["ome"] = block
+    return root, block
+
+
+def _without(value: Mapping[str, JSON], key: str) -> dict[str, JSON]:
+    return {k: v for k, v in value.items() if k != key}
+
+
+def _written(multiscale: Multiscale, facts: VersionFacts) -> listed.Entry:
+    """Returns the entry of one series; what was read from the same version changes only where the series did."""
+    raw, same = multiscale.raw, _is_read_from(multiscale, facts)
+    entry: listed.Entry = dict(raw) if same or facts.wrapped else {"version": facts.version, **_without(raw, "version")}
+    if not same and facts.wrapped:
+        entry.pop("version", None)
+    listed.set_key(entry, "name", multiscale.name, listed.same_text(raw.get("name")))
+    _write_axes(entry, multiscale, facts)
+    before = list(listed.parts(raw.get("datasets")))
+    pairs = listed.matched(multiscale, before, keep_order=same)
+    then = _as_read(raw, facts, multiscale.ndim) if same else {}
+    untouched = all(_unchanged(level, then) for level, _ in pairs)
+    if not facts.transformations or not untouched:
+        # Every level is written with the whole of its geometry, so nothing may be applied after it.
+        entry.pop("coordinateTransformations", None)
+    rewrite_all = "coordinateTransformations" in raw and not untouched
+    datasets: list[JSON] = []
+    for level, dataset in pairs:
+        new: listed.Entry = {"path": level.path, **level.extra} if dataset is None else dict(dataset)
+        if not facts.transformations:
+            new.pop("coordinateTransformations", None)
+        elif rewrite_all or dataset is None or not _unchanged(level, then):
+            new["coordinateTransformations"] = _transforms(level)
+        datasets.append(new)
+    entry["datasets"] = datasets
+    listed.set_key(entry, "type", multiscale.type, listed.same_text(raw.get("type")))
+    listed.set_key(entry, "metadata", multiscale.method, listed.as_object(raw.get("metadata")))
+    for key, value in multiscale.extra.items():
+        listed.set_key(entry, key, value, raw.get(key))
+    return entry
+
+
+def _as_read(raw: Mapping[str, JSON], facts: VersionFacts, ndim: int) -> Mapping[str, Level]:
+    """Returns what the document itself states of each level, by path."""
+    entries, _ = listed.readable([raw], "", RULES)
+    levels = _levels(entries[0], [None] * len(entries[0].paths), facts, ndim)[0] if entries else []
+    return {level.path: level for level in levels}
+
+
+def _unchanged(level: Level, then: Mapping[str, Level]) -> bool:
+    """True when the document already says what the level says, or stays silent about what was never stated."""
+    old = then.get(level.path)
+    if old is None:
+        return False
+    same_scale = level.scale == old.scale or (old.scale is None and level.scale_provenance != "stated")
+    same_place = level.translation == old.translation or (old.translation is None and level.translation_provenance != "stated")
+    return same_scale and same_place
+
+
+def _transforms(level: Level) -> list[JSON]:
+    """Returns scale, and translation where it is known: what shapes suggest of it is never written. Source: formats.md 15.2, 15.11."""
+    if level.scale is None:
+        raise LayoutError(f"level {level.path!r} has neither a scale nor an array to infer it from; take it off the series")
+    known = level.translation is not None and level.translation_provenance in ("stated", "derived")
+    scale: JSON = {"type": "scale", "scale": list(level.scale)}
+    return [scale, {"type": "translation", "translation": list(level.translation or ())}] if known else [scale]
+
+
+def _write_axes(entry: listed.Entry, multiscale: Multiscale, facts: VersionFacts) -> None:
+    raw = multiscale.raw.get("axes")
+    forms = {isinstance(item, Mapping) for item in raw} if isinstance(raw, (list, tuple)) else set()
+    if facts.axes == "none":
+        entry.pop("axes", None)
+    elif forms != {facts.axes == "objects"} or stated_axes(raw, "", facts)[0] != multiscale.axes:
+        entry["axes"] = [_axis_object(axis) if facts.axes == "objects" else axis.name for axis in multiscale.axes]
+
+
+def _axis_object(axis: Axis) -> dict[str, JSON]:
+    stated = {"name": axis.name, "type": axis.kind, "unit": axis.unit}
+    return {**{key: value for key, value in stated.items() if value is not None}, **axis.extra}
+
+
+def _lost(multiscale: Multiscale, facts: VersionFacts, loc: str) -> list[Problem]:
+    lost = []
+    if not facts.transformations:
+        lost += listed.geometry_lost(multiscale, f"OME-Zarr {facts.version}", loc)
+    if multiscale.world is not None:
+        lost.append(problem("LOSS003", loc, f"OME-Zarr {facts.version} has no words for a rotation", "keep it in an attribute of your own"))
+    return lost
