@@ -21,7 +21,7 @@ from ziggurat.problems import OptionError, StorageError, UnsupportedError
 from ziggurat.storage.codecs import refuse_unknown_codecs
 from ziggurat.storage.documents import consolidated, write_documents
 
-__all__ = ["consolidated", "create_array", "open_array", "open_node", "open_store", "write_documents"]
+__all__ = ["consolidated", "create_array", "open_array", "open_node", "open_store", "open_writer", "write_documents"]
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -155,12 +155,20 @@ def create_array(store: ByteStore, path: str, spec: ArraySpec, *, write_empty: b
     main = documents[name]
     if not isinstance(main, Mapping):
         raise UnsupportedError(f"{path or '.'}: document {name} is no object")
-    fast = why_not(main, spec.zarr_format) is None
-    if not fast:
+    if why_not(main, spec.zarr_format) is not None:
         refuse_unknown_codecs(main, spec.zarr_format, path)
     write_documents(store, [(prefix + key, documents[key]) for key in sorted(documents)])
-    if fast:
-        return ChunkArray.open(store, path, main, zarr_format=spec.zarr_format, write_empty=write_empty)
+    return open_writer(store, path, main, spec.zarr_format, write_empty=write_empty)
+
+
+def open_writer(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int, *, write_empty: bool = False) -> ChunkWriter:
+    """Returns the writer of the array at `path` whose own document is given; zarr-python also wants it in the store already.
+
+    Raises UnsupportedError when neither the fast path nor zarr-python can write such an array.
+    """
+    if why_not(document, zarr_format) is None:
+        return ChunkArray.open(store, path, document, zarr_format=zarr_format, write_empty=write_empty)
+    refuse_unknown_codecs(document, zarr_format, path)
     from ziggurat.storage.zarr_arrays import ZarrArray
 
-    return ZarrArray(store, path, main, zarr_format=spec.zarr_format, writable=True, write_empty=write_empty)
+    return ZarrArray(store, path, document, zarr_format=zarr_format, writable=True, write_empty=write_empty)
