@@ -6,8 +6,7 @@ else, at any depth, keeps its value, its place and its spelling. Nothing is inve
 
 from __future__ import annotations
 
-from ziggurat.conversion.consolidated import refreshed
 from ziggurat.conversion.plan import Change, Renaming, UpgradePlan, upgrade_plan
 from ziggurat.conversion.tree import NAMES, Hierarchy
 
-__all__ = ["NAMES", "Change", "Hierarchy", "Renaming", "UpgradePlan", "refreshed", "upgrade_plan"]
+__all__ = ["NAMES", "Change", "Hierarchy", "Renaming", "UpgradePlan", "upgrade_plan"]

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ziggurat.chunkio import ChunkArray, FileStore, chunk_indices, chunk_region, padded
+from ziggurat.chunkio import FileStore, chunk_indices, chunk_region, fill_scalar, padded, why_not
 from ziggurat.conversion import NAMES, Hierarchy, Renaming, UpgradePlan
 from ziggurat.model import JSON
+from ziggurat.node import parse_array_document
 from ziggurat.problems import OptionError, PathError, StorageError, TargetExists
+from ziggurat.storage import open_array, open_writer
 from ziggurat.transfer.folder import JOURNAL, JOURNAL_FOLDER, Folder
 
 _CHUNK = re.compile(r"c|(c[/.])?\d+([/.]\d+)*")
@@ -107,19 +109,27 @@ def _order(key: str, final: Hierarchy) -> tuple[bool, int, str, int]:
 
 
 def _transpose(source: Path, folder: Folder, path: str, order: tuple[int, ...], documents: Hierarchy, final: Hierarchy) -> None:
-    """Writes one array's samples with their axes in another order, chunk by chunk: one chunk is held at a time, or one shard."""
-    reader = _open(source, path, documents)
-    writer = _open(folder.root, path, final)
+    """Writes one array's samples with their axes in another order, a chunk at a time; where there are shards, one row of them is held.
+
+    Chunks that are not stored stay so; every other one is stored, even where it holds nothing but the fill value.
+    """
+    reader = open_array(FileStore(source, read_only=True), path, *_document(path, documents))
+    document, zarr_format = _document(path, final)
+    if why_not(document, zarr_format) is not None:
+        folder.put(f"{path}/{'zarr.json' if zarr_format == 3 else '.zarray'}", document)  # zarr-python opens what is on the disk
+    sharded = parse_array_document(document, zarr_format).shards is not None
+    writer = open_writer(FileStore(folder.root), path, document, zarr_format, write_empty=not sharded)
+    fill = fill_scalar(document.get("fill_value"), reader.dtype)
     stored = np.empty(reader.chunks, reader.dtype)
-    for index in chunk_indices(reader.shape, reader.chunks):
-        if not reader.read(index, stored):
-            continue
-        region = chunk_region(index, reader.chunks, reader.shape)
-        held = stored[tuple(slice(0, s.stop - s.start) for s in region)].transpose(order)
-        writer.write(tuple(index[axis] for axis in order), padded(held, writer.chunks, writer.fill))
+    backwards = tuple(order.index(axis) for axis in range(len(order)))
+    for index in chunk_indices(writer.shape, writer.chunks):
+        old = tuple(index[axis] for axis in backwards)
+        if reader.read(old, stored) or sharded:
+            region = chunk_region(old, reader.chunks, reader.shape)
+            held = stored[tuple(slice(0, s.stop - s.start) for s in region)].transpose(order)
+            writer.write(index, padded(held, writer.chunks, fill))
 
 
-def _open(root: Path, path: str, documents: Hierarchy) -> ChunkArray:
+def _document(path: str, documents: Hierarchy) -> tuple[Mapping[str, JSON], int]:
     zarr_format = 3 if f"{path}/zarr.json" in documents else 2
-    document = documents[f"{path}/{'zarr.json' if zarr_format == 3 else '.zarray'}"]
-    return ChunkArray.open(FileStore(root), path, document, zarr_format=zarr_format, write_empty=True)
+    return documents[f"{path}/{'zarr.json' if zarr_format == 3 else '.zarray'}"], zarr_format

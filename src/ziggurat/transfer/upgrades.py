@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ziggurat.conversion import Change, Hierarchy, UpgradePlan, refreshed, upgrade_plan
+from ziggurat.conversion import Change, Hierarchy, UpgradePlan, upgrade_plan
 from ziggurat.model import JSON
 from ziggurat.node import FileNode, dumps
 from ziggurat.problems import LayoutError, NotFound, OptionError, Problem, UnsupportedError
+from ziggurat.storage import consolidated
 from ziggurat.transfer import in_place, new_store
 from ziggurat.transfer.folder import JOURNAL, Folder, Watch, nothing, read_documents
 
@@ -173,7 +174,21 @@ def _final(documents: Hierarchy, plan: UpgradePlan) -> dict[str, Mapping[str, JS
     removed = {change.key for change in plan.removals}
     final = {key: document for key, document in documents.items() if key not in removed}
     final.update({change.key: change.new for change in plan.writes if change.new is not None})
-    return refreshed(documents, final)
+    return _with_fresh_copies(documents, final)
+
+
+def _with_fresh_copies(before: Hierarchy, after: Hierarchy) -> dict[str, Mapping[str, JSON]]:
+    """Returns the documents `after` with fresh consolidated copies in the groups that had one `before`, and in no other."""
+    names = {"zarr.json"} if "zarr.json" in after else {".zgroup", ".zarray", ".zattrs"}
+    own = {key: document for key, document in after.items() if key.rpartition("/")[2] in names}
+    result = {key: document for key, document in after.items() if key.rpartition("/")[2] != ".zmetadata"}
+    with_copy = {key.rpartition("/")[0] for key, document in before.items() if key.endswith(".zmetadata") or "consolidated_metadata" in document}
+    for path in with_copy:
+        start = f"{path}/" if path else ""
+        if f"{start}zarr.json" in own or f"{start}.zgroup" in own:
+            copy = consolidated({key[len(start) :]: document for key, document in own.items() if key.startswith(start)})
+            result[f"{start}zarr.json" if "zarr.json" in names else f"{start}.zmetadata"] = copy
+    return result
 
 
 def _changes(documents: Hierarchy, final: Hierarchy, plan: UpgradePlan) -> tuple[Change, ...]:
