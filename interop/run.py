@@ -23,9 +23,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import environments
+import placement
 import targets
 
 HERE = Path(__file__).resolve().parent
@@ -223,6 +222,7 @@ def main() -> int:
     if not args.only:
         (ROOT / "docs" / "interop.md").write_text(page(matrix, versions))
         (HERE / "results.json").write_text(json.dumps({"date": datetime.date.today().isoformat(), "versions": versions, "matrix": matrix}, indent=1) + "\n")
+        placement.main()
     bad = [(r, f, i, *v) for r, row in matrix.items() for f, images in row.items() for i, v in images.items() if v[0] in ("FAILS", "DIFFERS")]
     for entry in bad:
         print("not expected:", *entry, file=sys.stderr)
