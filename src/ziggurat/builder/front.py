@@ -1,0 +1,265 @@
+"""`plan` and `build`: from what a user says to a published multiscale."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+
+from ziggurat import reductions
+from ziggurat.builder import publish as publishing
+from ziggurat.builder.result import BuildResult
+from ziggurat.builder.run import Job, Meter, ProgressCallback, make_walk, run_pass
+from ziggurat.builder.site import Site, n_expected, open_site
+from ziggurat.builder.targets import Destination, check_free, find_destination
+from ziggurat.builder.walk import Tally
+from ziggurat.journal import Journal, locked
+from ziggurat.model import Axis, Kind
+from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, make_plan
+from ziggurat.planner.options import Numbers, Sizes, Step
+from ziggurat.problems import PlanError, StorageError
+from ziggurat.reductions import Reduction
+from ziggurat.sources import Source, open_source, regrid
+
+
+def plan(
+    source: object,
+    target: object = None,
+    *,
+    add: bool = False,
+    overwrite: bool = False,
+    reduction: str | Reduction | None = None,
+    factors: Step | Sequence[Step] | None = None,
+    levels: int | None = None,
+    axes: str | Sequence[str | Axis] | None = None,
+    scale: Numbers | None = None,
+    unit: str | Mapping[str, str] | None = None,
+    translation: Numbers | None = None,
+    kind: Kind | None = None,
+    nodata: float | int | None = None,
+    chunks: Sizes | None = None,
+    shards: Sizes | None = None,
+    codecs: str | None = None,
+    dtype: str | None = None,
+    layout: str | None = None,
+    name: str | None = None,
+    names: str | Sequence[str] | None = None,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    durability: Durability | None = None,
+    write_empty: bool = False,
+    residual_base: bool = False,
+    array_geometry: bool = False,
+    force: bool = False,
+) -> BuildPlan:
+    """Returns what `build` would do with the same words; writes nothing and reads no samples.
+
+    Parameters
+    ----------
+    source
+        A path, a URL, a store or an array: see `sources.open_source`.
+    target
+        A path, a URL or a store; None: beside the source (defaults.md, target).
+    add, overwrite
+        Another series in a group that has one; replace what is there.
+
+    The other options are the fields of `BuildOptions`.
+
+    Raises
+    ------
+    OptionError, PlanError, LayoutError, UnsupportedError, TargetExists, NotFound
+        Each with one sentence that says what to do.
+    """
+    options = BuildOptions(
+        reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
+        memory, threads, durability, write_empty, residual_base, array_geometry, force,
+    )  # fmt: skip
+    return _planned(source, target, options, add=add, overwrite=overwrite)[2]
+
+
+def build(
+    source: object,
+    target: object = None,
+    *,
+    plan: BuildPlan | None = None,
+    add: bool = False,
+    overwrite: bool = False,
+    executor: Executor | None = None,
+    progress: ProgressCallback | None = None,
+    reduction: str | Reduction | None = None,
+    factors: Step | Sequence[Step] | None = None,
+    levels: int | None = None,
+    axes: str | Sequence[str | Axis] | None = None,
+    scale: Numbers | None = None,
+    unit: str | Mapping[str, str] | None = None,
+    translation: Numbers | None = None,
+    kind: Kind | None = None,
+    nodata: float | int | None = None,
+    chunks: Sizes | None = None,
+    shards: Sizes | None = None,
+    codecs: str | None = None,
+    dtype: str | None = None,
+    layout: str | None = None,
+    name: str | None = None,
+    names: str | Sequence[str] | None = None,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    durability: Durability | None = None,
+    write_empty: bool = False,
+    residual_base: bool = False,
+    array_geometry: bool = False,
+    force: bool = False,
+) -> BuildResult:
+    """Makes the levels of `source` and publishes them as a multiscale; an interrupted build goes on when it is called again.
+
+    Parameters
+    ----------
+    source, target, add, overwrite
+        As for `plan`.
+    plan
+        What `plan` returned for the same source and target; options may not be said beside it.
+    executor
+        Any `concurrent.futures.Executor`; it is given roots of subtrees and is not shut down. None: threads of this process.
+    progress
+        Called after every task with a `Progress`; what it raises stops the build, which can then be resumed.
+
+    Raises
+    ------
+    OptionError, PlanError, LayoutError, UnsupportedError, TargetExists, NotFound
+        Before anything is written, each with one sentence that says what to do.
+    StorageError
+        When reading or writing fails; nothing is published then.
+    """
+    started = time.perf_counter()
+    options = BuildOptions(
+        reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
+        memory, threads, durability, write_empty, residual_base, array_geometry, force,
+    )  # fmt: skip
+    opened, destination, made = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
+    row = options.reduction_row or reductions.find(made.reduction)
+    tally, meter = _run(opened, destination, made, row, executor, progress)
+    return _result(destination, made, tally, meter, time.perf_counter() - started)
+
+
+def _planned(
+    source: object, target: object, options: BuildOptions, *, add: bool, overwrite: bool, given: BuildPlan | None = None
+) -> tuple[Source, Destination, BuildPlan]:
+    """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
+    opened, destination = find_destination(open_source(source), target, options, add=add, overwrite=overwrite)
+    if given is None:
+        made = make_plan(opened.info, options, destination.facts, _probes())
+        blocks = _source_order(made, made.levels[0].chunks)
+        again = regrid(opened, blocks)
+        if again is not opened:
+            opened = again
+            made = make_plan(opened.info, options, destination.facts, _probes())
+    else:
+        made = _checked(given, options, opened, destination)
+        opened = regrid(opened, _source_order(given, given.source_chunks))
+    check_free(destination, made)
+    return opened, destination, made
+
+
+def _source_order(made: BuildPlan, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if made.transpose is None:
+        return sizes
+    out = [0] * len(sizes)
+    for i, n in zip(made.transpose, sizes, strict=True):
+        out[i] = n
+    return tuple(out)
+
+
+def _checked(given: BuildPlan, options: BuildOptions, opened: Source, destination: Destination) -> BuildPlan:
+    said = options.said()
+    if set(said) - {"reduction"}:
+        raise PlanError(f"plan: {', '.join(said)} said beside a plan; say them to plan() and give its result")
+    shape = _source_order(given, given.levels[0].shape)
+    if shape != opened.shape or given.stamps != opened.info.stamps:
+        raise PlanError(f"plan: it was made for another source ({given.source} of {shape}), or that has changed since; make the plan again")
+    if given.target != destination.location:
+        raise PlanError(f"plan: it was made for the target {given.target}, found {destination.location}; make the plan again")
+    return given
+
+
+def _probes() -> Probes:
+    import ziggurat
+
+    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        ram = 8 * 2**30  # unknown: as if 8 GiB, so 2 GiB are used
+    return Probes(n_cpus, ram, f"ziggurat {ziggurat.__version__}", ziggurat.__version__)
+
+
+def _run(
+    opened: Source, destination: Destination, made: BuildPlan, row: Reduction, executor: Executor | None, progress: ProgressCallback | None
+) -> tuple[Tally, Meter]:
+    """Makes all levels, counts them and publishes."""
+    import ziggurat
+
+    site = open_site(destination, made, opened.info)
+    if executor is not None and site.folder is None:
+        raise PlanError(f"executor: workers hand back through a local target, found {destination.location}; leave executor out, or build locally and copy")
+    meter = Meter(made.n_tasks, progress)
+    tally = Tally()
+    with ExitStack() as held:
+        journal = None
+        finished: dict[tuple[int, tuple[int, ...]], bytes] = {}
+        if site.folder is not None:
+            held.enter_context(locked(site.folder))
+            journal = Journal(site.folder, made.fingerprint, sync=made.durability != "none")
+            held.callback(journal.close)
+            finished = journal.open(json.dumps(made.to_json(), indent=1))
+        writers = site.create()
+        place = str(site.folder) if site.folder is not None else ""
+        job = Job(made, opened, writers, row, place, made.fingerprint)
+        if row.halo:
+            from ziggurat.builder.filters import run_filters
+
+            run_filters(job, site, tally, meter, journal=journal, executor=executor)
+        else:
+            for number in range(len(made.passes)):
+                walk = make_walk(made, number, opened, writers, row)
+                mine = {root: data for (n, root), data in finished.items() if n == number}
+                run_pass(walk, job, journal=journal, finished=mine, executor=executor, meter=meter)
+                tally.add(walk.tally())
+        _count(made, writers, tally)
+        old = site.replace_old()
+        publishing.publish(site, destination, ziggurat.__version__)
+        if journal is not None:
+            journal.remove()
+        _ = old
+    site.move_home()
+    return tally, meter
+
+
+def _count(made: BuildPlan, writers: Mapping[int, object], tally: Tally) -> None:
+    """Raises StorageError unless every chunk of every level was written: what is published is whole."""
+    for k, n in n_expected(made).items():
+        found = tally.written.get(k, 0)
+        held = getattr(writers[k], "open_shards", 0)
+        if found != n or held:
+            raise StorageError(
+                f"level {k} ({made.levels[k].path}): {found} of {n} chunks written, {held} shards open; nothing was published, run the build again"
+            )
+
+
+def _result(destination: Destination, made: BuildPlan, tally: Tally, meter: Meter, seconds: float) -> BuildResult:
+    (total, n), (last, m) = tally.sums, tally.last
+    return BuildResult(
+        location=destination.location,
+        n_levels=made.n_levels,
+        seconds=seconds,
+        written_bytes=tally.written_bytes + tally.copied_bytes,
+        base_mean=total / n if n else None,
+        last_mean=last / m if m else None,
+        n_chunk_reads=tally.n_chunk_reads,
+        n_chunk_writes=sum(tally.written.values()),
+        n_resumed=meter.n_resumed,
+        n_tasks=made.n_tasks,
+        plan=made,
+    )

@@ -1,0 +1,183 @@
+"""The last step: the group's documents, written by the layout, atomically, after every level was counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ziggurat import layouts, storage
+from ziggurat.builder.site import Site
+from ziggurat.builder.targets import Destination, kept_series
+from ziggurat.chunkio import AnyArray, ChunkReader, read_region
+from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
+from ziggurat.node import loads
+from ziggurat.planner import BuildPlan
+
+_WINDOW_PERCENTILES = (1.0, 99.9)
+"""Source: defaults.md, display."""
+_SAMPLES_FOR_WINDOWS = 2**24
+"""The coarsest level is read whole for its display window up to this many samples, else a part of it."""
+_COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+_RGB = ("FF0000", "00FF00", "0000FF")
+
+
+def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
+    """Returns the multiscale as the model says it, with the method that `rebuild` and the geometry of v0.1 read."""
+    levels = tuple(
+        Level(
+            path=level.path,
+            scale=level.scale,
+            translation=level.translation,
+            scale_provenance="stated",
+            translation_provenance="stated",
+            array=ArrayInfo(
+                shape=level.shape,
+                dtype=level.dtype,
+                chunks=level.chunks,
+                shards=level.shards,
+                dimension_names=tuple(a.name for a in plan.axes),
+                zarr_format=plan.zarr_format,
+                separator=plan.separator,
+                itemsize=np.dtype(level.dtype).itemsize,
+            ),
+        )
+        for level in plan.levels
+    )
+    kwargs: dict[str, JSON] = {
+        "reduction": plan.reduction,
+        "factors": [list(level.factors) for level in plan.levels[1:]],
+        "anchor": plan.anchor,
+        "source": "base" if plan.composes else "previous",
+        "kind": plan.kind,
+        "chunks": list(plan.levels[0].chunks),
+    }
+    if plan.nodata is not None:
+        kwargs["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
+    if plan.residual_base:
+        kwargs["residual_base"] = True
+    method: dict[str, JSON] = {"method": f"ziggurat.{plan.reduction}", "version": version, "args": [], "kwargs": kwargs}
+    return Multiscale(levels, plan.axes, name=plan.name, type=plan.reduction, method=method, layout=plan.layout)
+
+
+def publish(site: Site, destination: Destination, version: str) -> None:
+    """Writes the group's documents: from here on readers see the multiscale. Raises StorageError, LayoutError."""
+    plan = site.plan
+    series = [*kept_series(destination, plan), multiscale_of(plan, version)]
+    display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
+    written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
+    attributes = written.attributes[""]
+    documents = _parents(site) + (_group_v3(site, attributes) if plan.zarr_format == 3 else _group_v2(site, attributes))
+    storage.write_documents(site.store, documents)
+
+
+def _parents(site: Site) -> list[tuple[str, JSON]]:
+    """Returns the documents of groups between the multiscale's group and its arrays, where there are none yet."""
+    found: list[tuple[str, JSON]] = []
+    paths = {str(p) for level in site.plan.levels for p in PurePosixPath(level.path).parents if str(p) != "."}
+    for path in sorted(paths):
+        name, document = _empty_group(site.plan)
+        key = f"{site.prefix}{path}/{name}"
+        if site.store.get(key) is None:
+            found.append((key, document))
+    return found
+
+
+def _empty_group(plan: BuildPlan) -> tuple[str, dict[str, JSON]]:
+    if plan.zarr_format == 3:
+        return "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    return ".zgroup", {"zarr_format": 2}
+
+
+def _document(site: Site, name: str) -> dict[str, JSON] | None:
+    data = site.store.get(site.prefix + name)
+    if data is None:
+        return None
+    found = loads(bytes(data), site.prefix + name)
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def _group_v3(site: Site, attributes: Mapping[str, JSON]) -> list[tuple[str, JSON]]:
+    document = _document(site, "zarr.json") or _empty_group(site.plan)[1]
+    document["attributes"] = attributes
+    block = document.get("consolidated_metadata")
+    if isinstance(block, Mapping):
+        listed = block.get("metadata")
+        names = [f"{path}/zarr.json" for path in listed] if isinstance(listed, Mapping) else []
+        document = storage.consolidated({"zarr.json": document} | _below(site, names))
+    return [(f"{site.prefix}zarr.json", document)]
+
+
+def _group_v2(site: Site, attributes: Mapping[str, JSON]) -> list[tuple[str, JSON]]:
+    group = _document(site, ".zgroup")
+    documents: list[tuple[str, JSON]] = [] if group is not None else [(f"{site.prefix}.zgroup", _empty_group(site.plan)[1])]
+    documents.append((f"{site.prefix}.zattrs", attributes))
+    old = _document(site, ".zmetadata")
+    if old is not None:
+        listed = old.get("metadata")
+        names = list(listed) if isinstance(listed, Mapping) else []
+        whole = {".zgroup": group or _empty_group(site.plan)[1], ".zattrs": attributes} | _below(site, names)
+        documents.append((f"{site.prefix}.zmetadata", storage.consolidated(whole)))
+    return documents
+
+
+def _below(site: Site, names: Sequence[str]) -> dict[str, JSON]:
+    """Returns the documents of the nodes that a consolidated copy lists, as they are now, and those of the new levels."""
+    found: dict[str, JSON] = {}
+    for name in names:
+        if "/" in name and (document := _document(site, name)) is not None:
+            found[name] = document
+    for path in {str(p) for level in site.plan.levels for p in PurePosixPath(level.path).parents if str(p) != "."}:
+        name, document = _empty_group(site.plan)
+        found.setdefault(f"{path}/{name}", document)
+    for k in site.written:
+        found.update({f"{site.plan.levels[k].path}/{name}": document for name, document in site.documents(k).items()})
+    return found
+
+
+# --- how it is shown
+
+
+def _display(site: Site) -> dict[str, JSON]:
+    """Returns OME's `omero`: a window per channel from the coarsest level, a colour each."""
+    plan = site.plan
+    place = next((i for i, a in enumerate(plan.axes) if a.kind == "channel"), None)
+    last = plan.n_levels - 1
+    reader = site.reader(last) if last in site.written else None
+    samples = _some_samples(reader) if reader is not None else np.zeros((1,) * len(plan.axes), plan.levels[last].dtype)
+    n = 1 if place is None else plan.levels[0].shape[place]
+    rgb = n == 3 and plan.levels[0].dtype == "uint8"
+    channels: list[JSON] = []
+    for c in range(n):
+        part = samples if place is None else samples.take([min(c, samples.shape[place] - 1)], axis=place)
+        colour = "FFFFFF" if n == 1 else (_RGB if rgb else _COLOURS)[c % (3 if rgb else len(_COLOURS))]
+        channels.append({"active": True, "color": colour, "label": f"channel {c}", "window": _window(part)})
+    return {"channels": channels, "rdefs": {"model": "greyscale" if n == 1 else "color"}}
+
+
+def _some_samples(reader: ChunkReader) -> AnyArray:
+    """Returns the level, or as many rows of every axis as fit the limit."""
+    shape, limit = list(reader.shape), _SAMPLES_FOR_WINDOWS
+    while math.prod(shape) > limit:
+        i = max(range(len(shape)), key=lambda a: shape[a])
+        shape[i] = -(-shape[i] // 2)
+    start = [(n - m) // 2 for n, m in zip(reader.shape, shape, strict=True)]
+    return read_region(reader, tuple(slice(a, a + m) for a, m in zip(start, shape, strict=True)))
+
+
+def _window(samples: AnyArray) -> dict[str, JSON]:
+    values = np.abs(samples) if samples.dtype.kind == "c" else samples
+    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)
+    if not values.size:
+        return {"start": 0.0, "end": 1.0, "min": 0.0, "max": 1.0}
+    values = values.astype(np.float64)
+    start, end = (float(v) for v in np.percentile(values, _WINDOW_PERCENTILES))
+    low, high = float(values.min()), float(values.max())
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
+        limits = np.iinfo(samples.dtype)
+        low, high = float(limits.min), float(limits.max)
+    if end <= start:
+        end = start + 1.0
+    return {"start": start, "end": end, "min": min(low, start), "max": max(high, end)}

@@ -1,0 +1,56 @@
+"""What a build tells when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ziggurat.planner import BuildPlan, size_text, time_text
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A finished, published build."""
+
+    location: str
+    """The group that holds the multiscale."""
+    n_levels: int
+    seconds: float
+    """Wall time of this call."""
+    written_bytes: int
+    """Encoded bytes of chunks that this call wrote, copied ones included."""
+    base_mean: float | None
+    """Mean of the base; None unless the reduction is the mean."""
+    last_mean: float | None
+    """Mean of the coarsest level; None for complex numbers and where nothing is valid."""
+    n_chunk_reads: int
+    n_chunk_writes: int
+    n_resumed: int
+    """Tasks that an earlier, interrupted call had finished."""
+    n_tasks: int
+    plan: BuildPlan
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the facts as plain JSON values."""
+        names = ("location", "n_levels", "seconds", "written_bytes", "base_mean", "last_mean", "n_chunk_reads", "n_chunk_writes", "n_resumed", "n_tasks")
+        return {n: getattr(self, n) for n in names} | {"plan": self.plan.to_json()}
+
+    def __str__(self) -> str:
+        levels = " -> ".join(" x ".join(map(str, level.shape)) for level in (self.plan.levels[0], self.plan.levels[-1]))
+        lines = [
+            f"{self.location}  ({self.plan.layout}, {self.plan.reduction})",
+            f"{self.n_levels} levels, {levels}",
+            f"{time_text(self.seconds)}, {size_text(self.written_bytes)} written{self._resumed()}",
+            self._means(),
+            f"look at it: ziggurat info {self.location}, or ziggurat.open({self.location!r})",
+        ]
+        return "\n".join(lines)
+
+    def _resumed(self) -> str:
+        return f", resumed at {self.n_resumed / self.n_tasks:.0%}" if self.n_resumed else ""
+
+    def _means(self) -> str:
+        if self.base_mean is not None and self.last_mean is not None:
+            return f"mean of the base {self.base_mean:.6g}, of the last level {self.last_mean:.6g}"
+        if self.last_mean is not None:
+            return f"mean of the last level {self.last_mean:.6g}"
+        return f"{self.plan.kind} of {self.plan.levels[0].dtype}"

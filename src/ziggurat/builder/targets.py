@@ -1,0 +1,247 @@
+"""Where a build writes: in place, into a new store, beside another series, or over an old store. Found out before planning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ziggurat import layouts, storage
+from ziggurat.builder.readers import EncodedReader
+from ziggurat.chunkio import ChunkArray
+from ziggurat.journal import FOLDER, unfinished
+from ziggurat.model import JSON, Multiscale, SourceInfo
+from ziggurat.node import Node
+from ziggurat.planner import BuildOptions, BuildPlan, Target
+from ziggurat.planner.choices import choose_axes, choose_form
+from ziggurat.problems import OptionError, TargetExists
+from ziggurat.sources import Source, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The group that a build writes to, as it is now."""
+
+    facts: Target
+    """What the planner must know of it."""
+    root: object
+    """What `storage.open_store` takes: a path, a URL or a store."""
+    prefix: str
+    """Path of the group inside `root`."""
+    folder: Path | None
+    """The group's folder when it is local, else None: no journal, no overwriting."""
+    series: tuple[Multiscale, ...] = ()
+    """The multiscales that the group holds now."""
+    attributes: Mapping[str, JSON] = field(default_factory=dict)
+    exists: bool = False
+    """Something is at the place that is not an unfinished build of ours."""
+    add: bool = False
+    overwrite: bool = False
+
+    @property
+    def location(self) -> str:
+        return self.facts.location
+
+
+def find_destination(source: Source, target: object, options: BuildOptions, *, add: bool, overwrite: bool) -> tuple[Source, Destination]:
+    """Returns where the build will write, and the source to read: the group's own base when a series is added to a copy of it.
+
+    Raises
+    ------
+    OptionError
+        When no target was said and none follows from the source, or `add` and `overwrite` are both said.
+    TargetExists
+        When the place is taken, or holds the source.
+    """
+    if add and overwrite:
+        raise OptionError("add and overwrite: both were said; say add=True for another series, overwrite=True to replace what is there")
+    info = source.info
+    if isinstance(target, str) and target.lower().startswith("file://"):
+        target = unquote(urlsplit(target).path)
+    if target is None:
+        if info.group is not None:
+            return source, _in_place(source, add=add, overwrite=overwrite)
+        target = _beside(info, options)
+    if isinstance(target, os.PathLike) or (isinstance(target, str) and "://" not in target):
+        return _local(source, Path(os.path.abspath(os.fspath(target))), add=add, overwrite=overwrite)
+    return source, _remote(source, target, add=add, overwrite=overwrite)
+
+
+def _beside(info: SourceInfo, options: BuildOptions) -> str:
+    """Returns the default target of a file: its stem beside it."""
+    if info.array_document is not None:
+        raise OptionError(
+            f"target: {info.location} is a Zarr array without a group, and only a group can say that arrays are levels; "
+            "say a target to copy it to, or move the array into a Zarr group"
+        )
+    place = Path(info.location)
+    if not place.is_absolute() or not (place.exists() or place.parent.is_dir()):
+        raise OptionError(f"target: {info.location} has no folder to put levels into; say a target such as 'levels.ome.zarr'")
+    axes, _ = choose_axes(info, options)
+    form, _ = choose_form(info, axes, options, Target("", ""))
+    return str(place.parent / (info.name + (".ome.zarr" if form.layout.startswith("ome-zarr") else ".zarr")))
+
+
+def _in_place(source: Source, *, add: bool, overwrite: bool) -> Destination:
+    info = source.info
+    place = getattr(source, "place", None)
+    root, prefix = (place.root, place.group or "") if place is not None else (info.group, "")
+    node = storage.open_node(root)
+    node = node.child(prefix) if prefix else node
+    folder = _folder(root, prefix)
+    series = layouts.read(node).multiscales if node.attributes else ()
+    alone = len(series) == 1 and series[0].n_levels == 1 and series[0].levels[0].path == info.path
+    if series and not alone and not add and not overwrite:
+        raise TargetExists(f"{node.location}: already holds a multiscale of {series[0].n_levels} levels; say --add (add=True) or --overwrite (overwrite=True)")
+    facts = Target(
+        location=node.location,
+        name=(series[0].name if alone else None) or info.name,
+        in_place=True,
+        zarr_format=info.array.zarr_format,
+        layout=_layout(series),
+    )
+    return Destination(facts, root, prefix, folder, () if alone else series, node.attributes, exists=False, add=add, overwrite=overwrite)
+
+
+def _layout(series: tuple[Multiscale, ...]) -> str | None:
+    return series[0].layout or None if series else None
+
+
+def _folder(root: object, prefix: str) -> Path | None:
+    if isinstance(root, os.PathLike) or (isinstance(root, str) and "://" not in root):
+        return Path(os.path.abspath(os.fspath(root))) / prefix
+    folder = getattr(root, "root", None)
+    return folder / prefix if isinstance(folder, Path) else None
+
+
+def _local(source: Source, place: Path, *, add: bool, overwrite: bool) -> tuple[Source, Destination]:
+    info = source.info
+    base, group = _real(info.location), _real(info.group)
+    here = place.resolve()
+    if group is not None and here in (group, base):
+        return source, _in_place(source, add=add, overwrite=overwrite)
+    if base is not None and base.is_relative_to(here):
+        raise TargetExists(f"{place}: holds the source {info.location}; a target may not be, or hold, what is read; say another target")
+    if add:
+        return _added(source, place)
+    facts = Target(location=str(place), name=_stem(place), verbatim=_is_verbatim(source))
+    exists = os.path.lexists(place) and not (place.is_dir() and not place.is_symlink() and not any(p.name != FOLDER for p in place.iterdir()))
+    return source, Destination(facts, str(place), "", place, exists=exists, overwrite=overwrite)
+
+
+def _real(location: str | None) -> Path | None:
+    if location is None or "://" in location:
+        return None
+    place = Path(location)
+    return place.resolve() if place.exists() else None
+
+
+def _stem(place: Path) -> str:
+    name = place.name
+    for ending in (".ome.zarr", ".zarr"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def _added(source: Source, place: Path) -> tuple[Source, Destination]:
+    """Finds the base of the target's own multiscale and takes that as the source, when it is what was to be added to."""
+    if not place.exists():
+        raise OptionError(f"add: {place} is not there, so nothing can be added to it; leave add out")
+    there = open_source(str(place))
+    mine, theirs = source.info.array, there.info.array
+    if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+        raise TargetExists(
+            f"{place}: its base is {theirs.dtype} {theirs.shape}, the source is {mine.dtype} {mine.shape}; a series can only be added over the same base"
+        )
+    return there, _in_place(there, add=True, overwrite=False)
+
+
+def _remote(source: Source, target: object, *, add: bool, overwrite: bool) -> Destination:
+    place = getattr(source, "place", None)
+    if place is not None and place.root is target and source.info.group is not None and not place.group:
+        return _in_place(source, add=add, overwrite=overwrite)
+    node = storage.open_node(target)
+    if add or overwrite:
+        raise OptionError(f"{'add' if add else 'overwrite'}: only known for a local target, or for the group that holds the source; found {node.location}")
+    name = _stem(Path(urlsplit(target).path)) if isinstance(target, str) else source.info.name
+    facts = Target(location=node.location, name=name or source.info.name, verbatim=_is_verbatim(source))
+    return Destination(facts, target, "", _folder(target, ""), exists=node.kind != "absent")
+
+
+def _is_verbatim(source: Source) -> bool:
+    """True when the source's stored chunks can be had as they are."""
+    return isinstance(getattr(source, "reader", None), ChunkArray)
+
+
+def encoded_reader(source: Source) -> EncodedReader:
+    """Returns the reader that hands out stored bytes; only for sources that `_is_verbatim` accepts."""
+    reader: EncodedReader = source.reader  # type: ignore[attr-defined]
+    return reader
+
+
+# --- after planning: may it be written, and is there something to go on from?
+
+
+def check_free(destination: Destination, plan: BuildPlan) -> None:
+    """Raises TargetExists when the place is taken, unless an unfinished build of the same plan lies there."""
+    work = work_folder(destination, plan)
+    if work is not None:
+        begun = unfinished(work)
+        if plan.fingerprint in begun:
+            return
+        if begun and not destination.overwrite:
+            raise TargetExists(
+                f"{work}: an unfinished build with other options or of another source lies here ({', '.join(begun)}); "
+                f"run that command again to finish it, or say --overwrite (overwrite=True), or remove {work / FOLDER}"
+            )
+    if plan.in_place:
+        _check_levels(destination, plan)
+    elif destination.exists:
+        if not destination.overwrite:
+            raise TargetExists(f"{destination.location}: already there; say --overwrite (overwrite=True) to replace it, or --add (add=True) for another series")
+        _check_replaceable(destination)
+
+
+def _check_levels(destination: Destination, plan: BuildPlan) -> None:
+    if destination.overwrite:
+        return
+    node = _node(destination)
+    for level in plan.levels[1:]:
+        if node.child(level.path).kind != "absent":
+            raise TargetExists(
+                f"{destination.location}: a node {level.path!r} is already there; say names= (such as names='{plan.reduction}{{k}}') or --overwrite"
+            )
+
+
+def _node(destination: Destination) -> Node:
+    node = storage.open_node(destination.root)
+    return node.child(destination.prefix) if destination.prefix else node
+
+
+def _check_replaceable(destination: Destination) -> None:
+    place = destination.folder
+    if place is None:
+        raise OptionError(f"overwrite: only known for a local target, found {destination.location}; remove it first")
+    if place.is_symlink():
+        raise TargetExists(f"{place}: is a link; overwrite=True replaces no links; name what it leads to")
+    if storage.open_node(str(place)).kind == "absent" and not unfinished(place):
+        raise TargetExists(f"{place}: is no Zarr node; overwrite=True replaces nothing else; remove it yourself if it may go")
+
+
+def work_folder(destination: Destination, plan: BuildPlan) -> Path | None:
+    """Returns the local folder that holds the journal: the group's own, or the new one's beside a store that is replaced."""
+    place = destination.folder
+    if place is None or plan.in_place or not destination.overwrite or not destination.exists:
+        return place
+    return place.with_name(f".{place.name}.ziggurat-new")
+
+
+def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, ...]:
+    """Returns the series of the group that stay: all, but those that share a level with the new one when it replaces them."""
+    if not destination.overwrite:
+        return destination.series
+    ours = {level.path for level in plan.levels[1:]}
+    return tuple(m for m in destination.series if not ours & {level.path for level in m.levels})

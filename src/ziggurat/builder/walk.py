@@ -1,0 +1,406 @@
+"""The depth-first walk: make a tile of a level by making its children, folding each into its place while it is hot.
+
+Nothing here knows about axes, layouts, journals or executors: a `Walk` is geometry (from the plan), arithmetic (a `Folding`), one
+reader and one writer per level. Buffers are reused, one set per thread. Source: engine.md 3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ziggurat.builder.readers import Copier
+from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter
+from ziggurat.planner import BuildPlan, Pass
+from ziggurat.planner.tiles import Shape, hit, order
+from ziggurat.reductions import Carry, Counts, Folding
+
+Index = tuple[int, ...]
+Box = tuple[tuple[int, int], ...]
+"""Half-open interval per axis, in samples of one level."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was really done, to be compared with the plan. Guarded by the walk's lock."""
+
+    n_chunk_reads: int = 0
+    written: dict[int, int] = field(default_factory=dict)
+    """Chunks handed to the writer, by level, all-fill ones included."""
+    written_bytes: int = 0
+    """Encoded bytes."""
+    copied_bytes: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Sum and number of valid base samples, where the reduction carries sums."""
+    last: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Sum and number of valid samples of the coarsest level."""
+
+    def add(self, other: Tally) -> None:
+        self.n_chunk_reads += other.n_chunk_reads
+        self.written_bytes += other.written_bytes
+        self.copied_bytes += other.copied_bytes
+        for k, n in other.written.items():
+            self.written[k] = self.written.get(k, 0) + n
+        self.sums = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
+        self.last = [a + b for a, b in zip(self.last, other.last, strict=True)]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A tile above the roots that waits for children; these own disjoint regions, so the lock guards only `left` and weights."""
+
+    carry: Carry
+    left: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Local(threading.local):
+    """Reused buffers of one thread, and its own tally."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[object, AnyArray] = {}
+        self.tally: Tally | None = None
+
+
+class Walk:
+    """One pass over the base; thread-safe: any number of threads may call `make_root` and `hand_up`."""
+
+    def __init__(
+        self, plan: BuildPlan, number: int, reader: ChunkReader, writers: Mapping[int, ChunkWriter], folding: Folding | None, copier: Copier | None
+    ) -> None:
+        one = plan.passes[number]
+        self._plan, self._pass, self.number = plan, one, number
+        self._reader, self._writers, self._folding = reader, writers, folding
+        self._copier = copier if number == 0 else None
+        self._shapes = [level.shape for level in plan.levels[: one.top + 1]]
+        self._factors = [level.factors for level in plan.levels[: one.top + 1]]
+        self._cumulative = [level.cumulative for level in plan.levels[: one.top + 1]]
+        self._tiles = one.tiles
+        self._emits = frozenset(k for k in one.emits if k or plan.base == "encoded")
+        self._fill = {k: _fill_of(writers[k], plan) for k in self._emits}
+        self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
+        self._sums = plan.reduction == "mean"
+        self._local = _Local()
+        self._lock = threading.Lock()
+        self._pending: dict[tuple[int, Index], _Pending] = {}
+        self._tallies: list[Tally] = []
+
+    @property
+    def root_level(self) -> int:
+        return self._pass.root
+
+    @property
+    def one_pass(self) -> Pass:
+        return self._pass
+
+    def roots(self) -> list[Index]:
+        """Returns the tasks: tiles of the root level, depth first."""
+        parents = []
+        span = (1,) * len(self._shapes[0])
+        for k in range(self._pass.root, self._pass.top):
+            span = tuple(s * (u * f) // t for s, t, u, f in zip(span, self._tiles[k], self._tiles[k + 1], self._factors[k + 1], strict=True))
+            parents.append(tuple(max(1, s) for s in span))
+        return order(self._shapes[self._pass.root], self._tiles[self._pass.root], parents)
+
+    @property
+    def emits(self) -> frozenset[int]:
+        """Levels that this pass encodes and writes."""
+        return self._emits
+
+    def note(self, other: Tally) -> None:
+        """Adds what a worker in another process did."""
+        with self._lock:
+            self._tallies.append(other)
+
+    def note_resumed(self, root: Index) -> None:
+        """Counts the chunks of a root that an earlier run wrote."""
+        found = self.chunks_under(root)
+        if self._copier is not None:
+            found[0] = self._copied_under(root)
+        self.note(Tally(written=found))
+
+    def contribution_form(self, root: Index) -> tuple[Shape, tuple[np.dtype[np.generic], ...], np.dtype[np.generic]]:
+        """Returns shape, dtypes and weight dtype of what a root gives to its parent."""
+        k = self._pass.root
+        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(self.box(k, root), self._factors[k + 1], strict=True))
+        return shape, self._bound.carry_dtypes(k + 1), self._bound.weight_dtype(k + 1)
+
+    def tally(self) -> Tally:
+        """Returns what all threads did so far."""
+        total = Tally()
+        with self._lock:
+            for part in self._tallies:
+                total.add(part)
+        return total
+
+    # --- geometry
+
+    def box(self, k: int, i: Index) -> Box:
+        """Returns the samples of level `k` that tile `i` holds."""
+        return tuple((x * t, min(x * t + t, n)) for x, t, n in zip(i, self._tiles[k], self._shapes[k], strict=True))
+
+    def _children(self, k: int, box: Box) -> Iterator[Index]:
+        ranges = []
+        for (low, high), f, t, n in zip(box, self._factors[k], self._tiles[k - 1], self._shapes[k - 1], strict=True):
+            ranges.append(range(low * f // t, -(-min(high * f, n) // t)))
+        return itertools.product(*ranges)
+
+    def _parent(self, k: int, i: Index) -> Index:
+        return tuple(x * t // (u * f) for x, t, u, f in zip(i, self._tiles[k], self._tiles[k + 1], self._factors[k + 1], strict=True))
+
+    def _place(self, k: int, i: Index, child: Index) -> tuple[slice, ...]:
+        """Returns where in tile `i` of level `k` the windows of a child tile lie."""
+        parts = zip(self.box(k - 1, child), self._factors[k], i, self._tiles[k], strict=True)
+        return tuple(slice(low // f - x * t, -(-high // f) - x * t) for (low, high), f, x, t in parts)
+
+    def _counts(self, k: int, box: Box) -> Counts:
+        """Returns per axis (slice inside the tile, base samples per window): whole windows, then the partial one."""
+        out = []
+        for (low, high), f, n in zip(box, self._cumulative[k], self._shapes[0], strict=True):
+            whole = max(low, min(high, n // f))
+            parts = ((slice(0, whole - low), f), (slice(whole - low, high - low), n - n // f * f))
+            out.append(tuple(p for p in parts if p[0].stop > p[0].start))
+        return tuple(out)
+
+    def _boxes_under(self, root: Index) -> Iterator[tuple[int, Box]]:
+        """Yields the box of a root's subtree at the root level and at every level below."""
+        box = self.box(self._pass.root, root)
+        for k in range(self._pass.root, -1, -1):
+            yield k, box
+            if k:
+                box = tuple((low * f, min(high * f, n)) for (low, high), f, n in zip(box, self._factors[k], self._shapes[k - 1], strict=True))
+
+    def chunks_under(self, root: Index) -> dict[int, int]:
+        """Returns how many chunks of each written level the subtree of a root makes."""
+        found: dict[int, int] = {}
+        for k, box in self._boxes_under(root):
+            if k in self._emits:
+                chunks = self._writers[k].chunks
+                found[k] = math.prod(-(-high // c) - low // c for (low, high), c in zip(box, chunks, strict=True))
+        return found
+
+    def _copied_under(self, root: Index) -> int:
+        """Returns how many stored chunks begin in the subtree of a root."""
+        box = next(box for k, box in self._boxes_under(root) if k == 0)
+        return math.prod(-(-high // c) - -(-low // c) for (low, high), c in zip(box, self._reader.chunks, strict=True))
+
+    def shards_under(self, root: Index, level: int, shards: Shape) -> Iterator[Index]:
+        """Returns the shards of a level that the subtree of a root feeds."""
+        box = next(box for k, box in self._boxes_under(root) if k == level)
+        return itertools.product(*(range(low // s, -(-high // s)) for (low, high), s in zip(box, shards, strict=True)))
+
+    # --- buffers
+
+    def _buffer(self, what: object, shape: Shape, dtype: np.dtype[np.generic]) -> AnyArray:
+        found = self._local.buffers.get(what)
+        if found is None or found.shape != shape:
+            found = self._local.buffers[what] = np.empty(shape, dtype)
+        return found
+
+    def _mine(self) -> Tally:
+        if self._local.tally is None:
+            self._local.tally = Tally()
+            with self._lock:
+                self._tallies.append(self._local.tally)
+        return self._local.tally
+
+    # --- level 0
+
+    def _leaf(self, i: Index) -> AnyArray:
+        """Returns a tile of base samples, clipped to the array; valid until this thread's next leaf."""
+        box = self.box(0, i)
+        chunks = self._reader.chunks
+        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
+        chunk = self._buffer("chunk", chunks, self._reader.dtype)
+        if all(len(s) == 1 for s in spans):
+            j = tuple(s.start for s in spans)
+            self._read(j, chunk, box)
+            block = chunk[tuple(slice(low - x * c, high - x * c) for (low, high), x, c in zip(box, j, chunks, strict=True))]
+        else:
+            shape = tuple(high - low for low, high in box)
+            block = self._buffer("tile", tuple(min(t, n) for t, n in zip(self._tiles[0], self._shapes[0], strict=True)), self._reader.dtype)
+            block = block[tuple(slice(0, n) for n in shape)]
+            for j in itertools.product(*spans):
+                self._paste(j, box, chunk, block)
+        if 0 in self._emits:
+            self._write(0, box, block)
+        return block
+
+    def _paste(self, j: Index, box: Box, chunk: AnyArray, block: AnyArray) -> None:
+        """Reads one stored chunk and copies its part of the tile into `block`."""
+        source, place = [], []
+        for (low, high), x, c, f in zip(box, j, self._reader.chunks, self._first_factors, strict=True):
+            start, stop = max(low, x * c), min(high, x * c + c)
+            if self._picks and not hit(start, stop, f):
+                return
+            source.append(slice(start - x * c, stop - x * c))
+            place.append(slice(start - low, stop - low))
+        self._read(j, chunk, box)
+        block[tuple(place)] = chunk[tuple(source)]
+
+    @property
+    def _first_factors(self) -> Shape:
+        return self._factors[1] if self._pass.top else (1,) * len(self._shapes[0])
+
+    def _read(self, j: Index, chunk: AnyArray, box: Box) -> None:
+        tally = self._mine()
+        tally.n_chunk_reads += 1
+        if self._copier is None or any(not low <= x * c < high for (low, high), x, c in zip(box, j, self._reader.chunks, strict=True)):
+            self._reader.read(j, chunk)
+        else:
+            n_bytes = self._copier.read(j, chunk)
+            tally.copied_bytes += n_bytes
+            tally.written[0] = tally.written.get(0, 0) + 1
+
+    # --- the walk
+
+    def make_root(self, i: Index) -> Carry | None:
+        """Makes and writes the subtree of one root. Returns what its parent gets from it, None at the top."""
+        k = self._pass.root
+        if k == self._pass.top == 0:
+            self._leaf(i)
+            return None
+        carry = self._make(k, i)
+        return self._contribution(k, i, carry) if k < self._pass.top else None
+
+    def _make(self, k: int, i: Index) -> Carry:
+        if k == 0:
+            return Carry((self._leaf(i),))
+        box = self.box(k, i)
+        shape = tuple(high - low for low, high in box)
+        dtypes = self._bound.carry_dtypes(k)
+        out = Carry(tuple(self._buffer((k, n), shape, d) for n, d in enumerate(dtypes)))
+        for child in self._children(k, box):
+            self._into(k, i, child, self._make(k - 1, child), out)
+        self._emit(k, i, out)
+        return out
+
+    @property
+    def _bound(self) -> Folding:
+        if self._folding is None:
+            raise AssertionError("a walk of one level has nothing to fold")
+        return self._folding
+
+    def _into(self, k: int, i: Index, child: Index, carry: Carry, out: Carry) -> None:
+        """Folds a finished child into its place in tile `i` of level `k`."""
+        place = self._place(k, i, child)
+        weights = self._bound.fold(k, carry, self._factors[k], tuple(v[place] for v in out.values))
+        if weights is not None:
+            self._add_weights(k, i, place, weights, out)
+
+    def _add_weights(self, k: int, i: Index, place: tuple[slice, ...], weights: AnyArray, out: Carry) -> None:
+        """Puts weights in their place; what else is in the tile has the counts that geometry implies."""
+        if out.weights is None:
+            full = np.empty(out.values[0].shape, self._bound.weight_dtype(k))
+            for parts in itertools.product(*self._counts(k, self.box(k, i))):
+                full[tuple(p[0] for p in parts)] = math.prod(p[1] for p in parts)
+            out.weights = full
+        out.weights[place] = weights
+
+    def _contribution(self, k: int, i: Index, carry: Carry) -> Carry:
+        """Returns what a tile gives to its parent, in arrays of its own."""
+        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(self.box(k, i), self._factors[k + 1], strict=True))
+        values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k + 1))
+        weights = self._bound.fold(k + 1, carry, self._factors[k + 1], values)
+        return Carry(values, weights)
+
+    def hand_up(self, root: Index, given: Carry) -> None:
+        """Pastes what a root gives into its parent, and makes every ancestor that thereby has all of its children."""
+        k, i = self._pass.root, root
+        while True:
+            parent = self._parent(k, i)
+            entry = self._entry(k + 1, parent)
+            place = self._place(k + 1, parent, i)
+            for whole, part in zip(entry.carry.values, given.values, strict=True):
+                whole[place] = part
+            if given.weights is not None:
+                with entry.lock:
+                    self._add_weights(k + 1, parent, place, given.weights, entry.carry)
+            if not self._is_complete(k + 1, parent, entry):
+                return
+            k, i = k + 1, parent
+            self._emit(k, i, entry.carry)
+            if k == self._pass.top:
+                return
+            given = self._contribution(k, i, entry.carry)
+
+    def _entry(self, k: int, i: Index) -> _Pending:
+        with self._lock:
+            entry = self._pending.get((k, i))
+            if entry is None:
+                box = self.box(k, i)
+                shape = tuple(high - low for low, high in box)
+                left = sum(1 for _ in self._children(k, box))
+                entry = _Pending(Carry(tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))), left)
+                self._pending[(k, i)] = entry
+            return entry
+
+    def _is_complete(self, k: int, i: Index, entry: _Pending) -> bool:
+        with self._lock:
+            entry.left -= 1
+            if entry.left:
+                return False
+            del self._pending[(k, i)]
+            return True
+
+    # --- output
+
+    def _emit(self, k: int, i: Index, carry: Carry) -> None:
+        """Rounds a complete tile once and writes its chunks."""
+        box = self.box(k, i)
+        if k == self._pass.top and self._sums:
+            self._note_sums(k, box, carry)
+        if k not in self._emits:
+            return
+        samples = self._buffer(("samples", k), carry.values[0].shape, self._writers[k].dtype)
+        self._bound.finish(k, carry, self._counts(k, box), samples)
+        if k == len(self._plan.levels) - 1:
+            self._note_last(samples)
+        self._write(k, box, samples)
+
+    def _write(self, k: int, box: Box, samples: AnyArray) -> None:
+        writer, tally = self._writers[k], self._mine()
+        chunks = writer.chunks
+        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
+        n = 0
+        for j in itertools.product(*spans):
+            part = samples[tuple(slice(x * c - low, min(x * c + c, high) - low) for x, c, (low, high) in zip(j, chunks, box, strict=True))]
+            if part.shape != chunks or not part.flags.c_contiguous or part.dtype != writer.dtype:
+                block = self._buffer(("block", k), chunks, writer.dtype)
+                if part.shape != chunks:
+                    block[...] = self._fill[k]
+                block[tuple(slice(0, s) for s in part.shape)] = part
+                part = block
+            tally.written_bytes += writer.write(j, part)
+            n += 1
+        tally.written[k] = tally.written.get(k, 0) + n
+
+    def _note_sums(self, k: int, box: Box, carry: Carry) -> None:
+        """Adds the sum and number of the valid base samples under a tile of the coarsest level; for the report only."""
+        if carry.values[0].dtype.kind == "c":
+            return
+        parts = [float(np.nansum(v, dtype=np.float64)) for v in carry.values]
+        total = parts[0] if len(parts) == 1 else parts[0] * 2.0**32 + parts[1]
+        n = math.prod(sum(c * (s.stop - s.start) for s, c in axis) for axis in self._counts(k, box)) if carry.weights is None else float(carry.weights.sum())
+        sums = self._mine().sums
+        sums[0] += total
+        sums[1] += n
+
+    def _note_last(self, samples: AnyArray) -> None:
+        if samples.dtype.kind == "c":
+            return
+        last = self._mine().last
+        valid = samples if samples.dtype.kind != "f" else samples[~np.isnan(samples)]
+        last[0] += float(valid.sum(dtype=np.float64))
+        last[1] += valid.size
+
+
+def _fill_of(writer: ChunkWriter, plan: BuildPlan) -> object:
+    from ziggurat.chunkio import fill_scalar
+
+    return fill_scalar(plan.fill_value, writer.dtype)

@@ -1,0 +1,16 @@
+"""Planner: shapes, options and a budget -> `BuildPlan`. Pure, so that a plan can be shown, stored and tested without touching a pixel.
+
+Rooms: `options` (what a user says), `choices` (what happens when nothing is said), `tiles` (nested tile shapes), `cost` (peak
+bytes, passes), `filters` (the same for reductions with a halo), `plan` (the result), `table` (the result as text).
+"""
+
+from __future__ import annotations
+
+from ziggurat.planner.choices import Probes, Target
+from ziggurat.planner.make import make_plan
+from ziggurat.planner.options import BuildOptions, Durability
+from ziggurat.planner.plan import BuildPlan, LevelPlan
+from ziggurat.planner.table import size_text, time_text
+from ziggurat.planner.tiles import Pass
+
+__all__ = ["BuildOptions", "BuildPlan", "Durability", "LevelPlan", "Pass", "Probes", "Target", "make_plan", "size_text", "time_text"]

@@ -1,0 +1,162 @@
+"""What a walk costs: peak bytes, and the choice of tiles, threads and passes that keeps within a budget. Source: design.md, memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ziggurat.planner.table import size_text
+from ziggurat.planner.tiles import Grids, Pass, Shape, candidates, clip, count_reads, n_tiles, root_level
+from ziggurat.problems import PlanError
+from ziggurat.reductions import Folding
+
+PROCESS_BYTES = 100 * 2**20
+"""Interpreter, numpy, codecs and their scratch. Source: design.md."""
+ROOTS_PER_THREAD = 16
+"""Tasks per thread, so that the last one to finish is not waited for long."""
+DECODE_RATE, ENCODE_RATE, START_SECONDS = 1.0e9, 0.18e9, 0.2
+"""Bytes per second and core of zstd 3 on 16-bit images (performance.md section 1), and start-up; for the estimate only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Facts of one build that the cost depends on."""
+
+    shapes: tuple[Shape, ...]
+    factors: tuple[Shape, ...]
+    source_chunks: Shape
+    chunks: Shape
+    shards: tuple[Shape | None, ...]
+    dtype: np.dtype[np.generic]
+    out_dtype: np.dtype[np.generic]
+    writes_base: bool
+    """Level 0 is encoded again."""
+    copies_base: bool
+    """Level 0 is copied as it is stored, in the first pass."""
+    picks: bool
+    """Only the first sample of each window is needed."""
+    masks: bool
+    """Samples may be missing, so weights may travel along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the work is cut."""
+
+    passes: tuple[Pass, ...]
+    threads: int
+    peak_bytes: int
+
+
+def grids_of(work: Work, emits: Sequence[int]) -> Grids:
+    """Returns the grids of a pass that writes the levels `emits`."""
+    top = max(emits)
+    chunks = tuple(work.chunks if k in emits else None for k in range(top + 1))
+    return Grids(work.shapes[: top + 1], work.factors[: top + 1], work.source_chunks, chunks)
+
+
+def carry_bytes(work: Work, folding: Folding | None, k: int) -> int:
+    """Bytes per sample of what travels up at level `k`."""
+    if folding is None or k == 0:
+        return 0
+    n = sum(d.itemsize for d in folding.carry_dtypes(k))
+    return n + (2 * folding.weight_dtype(k).itemsize if work.masks else 0)
+
+
+def peak_bytes(work: Work, folding: Folding | None, tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
+    """Returns the most memory that a walk over `tiles` takes, in bytes."""
+    samples = [math.prod(clip(t, n)) for t, n in zip(tiles, work.shapes, strict=False)]
+    item, out_item = work.dtype.itemsize, work.out_dtype.itemsize
+    chunk = math.prod(work.source_chunks)
+    per_thread = sum(n * carry_bytes(work, folding, k) for k, n in enumerate(samples))
+    per_thread += chunk * item
+    if tuple(tiles[0]) != work.source_chunks:
+        per_thread += samples[0] * item
+    if work.masks:
+        per_thread += samples[0] * (item + 2)
+    per_thread += max((samples[k] for k in emits), default=0) * out_item
+    per_thread += 2 * math.prod(work.chunks) * out_item
+    shared = sum(n * carry_bytes(work, folding, k) for k, n in enumerate(samples) if k)
+    return PROCESS_BYTES + threads * per_thread + shared + _open_shards(work, tiles, emits, threads)
+
+
+def _open_shards(work: Work, tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
+    """Encoded bytes of shards that wait for their last chunk, taken as large as the samples."""
+    total = 0
+    for k in emits:
+        shard = work.shards[k]
+        if shard is None or (k == 0 and not work.writes_base):
+            continue
+        touched = math.prod(-(-t // s) + (0 if t % s == 0 or s % t == 0 else 1) for t, s in zip(tiles[k], shard, strict=True))
+        n_open = min(n_tiles(work.shapes[k], shard), touched * (threads + 1))
+        total += n_open * math.prod(clip(shard, work.shapes[k])) * work.out_dtype.itemsize
+    return total
+
+
+def schedule(work: Work, folding: Folding | None, *, memory: int, threads: int) -> Schedule:
+    """Returns the cheapest cut that fits the budget.
+
+    Tried in this order: one walk that reads each stored chunk once, with all threads and then with fewer; one walk whose tiles cut
+    stored chunks; a walk per level, likewise. Raises PlanError with both numbers when even that does not fit.
+    """
+    top = len(work.shapes) - 1
+    emits = tuple(range(0 if work.writes_base or not top else 1, top + 1))
+    least = None
+    groups = [[emits]] + ([[(k,) for k in emits]] if len(emits) > 1 else [])
+    for group in groups:
+        for n in _fewer(threads):
+            for wanted in ("whole", "cut"):
+                passes, peak = _passes(work, folding, group, n, memory, wanted)
+                if peak <= memory:
+                    return Schedule(passes, n, peak)
+                least = peak if least is None else min(least, peak)
+    raise PlanError(
+        f"memory: this build needs at least {size_text(least or 0)} and the budget is {size_text(memory)}; "
+        "say more memory=, smaller chunks=, or chunks that the source's chunks divide"
+    )
+
+
+def _fewer(threads: int) -> Iterator[int]:
+    while threads > 1:
+        yield threads
+        threads //= 2
+    yield 1
+
+
+def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]], threads: int, memory: int, wanted: str) -> tuple[tuple[Pass, ...], int]:
+    """Returns a pass per entry of `group` with the first tiles of the wanted sort that fit, and the highest peak."""
+    passes, highest = [], 0
+    for emits in group:
+        grids = grids_of(work, emits)
+        best: tuple[tuple[Shape, ...], bool] | None = None
+        lowest = 0
+        for tiles, whole in candidates(grids):
+            if whole != (wanted == "whole"):
+                continue
+            peak = peak_bytes(work, folding, tiles, emits, threads)
+            if best is None or peak < lowest:
+                best, lowest = (tiles, whole), peak
+            if peak <= memory:
+                break
+        if best is None:
+            return (), 2**62
+        passes.append(_pass(work, grids, best[0], emits, threads, whole=best[1], first=not passes))
+        highest = max(highest, lowest)
+    return tuple(passes), highest
+
+
+def _pass(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int, *, whole: bool, first: bool) -> Pass:
+    picks = work.picks and not work.writes_base and not (first and work.copies_base)
+    reads = count_reads(grids, tiles[0], picks=picks)
+    return Pass(emits, tiles, root_level(grids.shapes, tiles, ROOTS_PER_THREAD * threads), reads, whole)
+
+
+def expected_seconds(bytes_in: int, bytes_out: int, threads: int) -> float:
+    """Returns an estimate of the time of a build, in seconds."""
+    return START_SECONDS + (bytes_in / DECODE_RATE + bytes_out / ENCODE_RATE) / threads
+
+
+Bind = Callable[[], Folding]

@@ -1,0 +1,207 @@
+"""`make_plan`: facts of the source, what was said, facts of the target -> `BuildPlan`. Pure: no I/O, no clock, no probing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ziggurat import geometry, reductions
+from ziggurat.model import Axis, SourceInfo
+from ziggurat.planner import choices
+from ziggurat.planner.choices import Form, Probes, Shape, Target
+from ziggurat.planner.cost import Work, expected_seconds, schedule
+from ziggurat.planner.options import BuildOptions, finite, per_axis
+from ziggurat.planner.plan import Base, BuildPlan, LevelPlan
+from ziggurat.reductions import Reduction
+
+DEFAULT_MEMORY = 2 * 2**30
+"""At most this much unless said; less on machines with less than 8 GiB. Source: defaults.md, memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The base in the order of axes in which it is written."""
+
+    axes: tuple[Axis, ...]
+    shape: Shape
+    stored_chunks: Shape
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    scale_is_known: bool
+
+
+def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: Probes) -> BuildPlan:
+    """Returns everything that a build of `info` into `target` will do.
+
+    Raises
+    ------
+    OptionError
+        When something that was said cannot be honoured, or something must be said.
+    PlanError
+        When the work does not fit the memory.
+    LayoutError, UnsupportedError
+        When the layout cannot hold the axes, or the reduction does not take the dtype.
+    """
+    axes, notes = choices.choose_axes(info, options)
+    kind, name = choices.choose_kind(info, options)
+    row = options.reduction_row or reductions.find(name)
+    form, form_notes = choices.choose_form(info, axes, options, target)
+    frame = _frame(info, axes, options, form)
+    known = frame.scale if frame.scale_is_known else None
+    chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, known, options)
+    ladder = choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)
+    dtype = choices.checked_dtype(info, options)
+    base = _base(info, target, options, form, chunks, dtype)
+    shapes = geometry.level_shapes(frame.shape, ladder)
+    shards = choices.choose_shards(shapes, chunks, dtype.itemsize, form, frame.axes, options)
+    if base == "verbatim" and info.array.shards is not None:
+        shards[0] = info.array.shards
+    levels = _levels(frame, row, ladder, chunks, shards, dtype, choices.choose_names(len(shapes), info.path if target.in_place else None, options))
+    plan = BuildPlan(
+        source=info.location,
+        target=target.location,
+        in_place=target.in_place,
+        base=base,
+        layout=form.layout,
+        zarr_format=form.zarr_format,
+        separator=form.separator,
+        name=options.name or target.name,
+        axes=frame.axes,
+        transpose=form.transpose,
+        kind=kind,
+        reduction=row.name,
+        anchor=row.anchor,
+        composes=row.composes,
+        halo=row.halo,
+        nodata=choices.checked_nodata(dtype, options),
+        source_dtype=dtype.name,
+        source_chunks=frame.stored_chunks,
+        levels=levels,
+        passes=(),
+        codecs=options.codecs,
+        fill_value=_fill_value(info, form),
+        write_empty=options.write_empty,
+        residual_base=options.residual_base,
+        array_geometry=options.array_geometry,
+        durability=options.durability or "rename",
+        threads=options.threads or probes.n_cpus,
+        memory_bytes=options.memory_bytes or min(probes.ram_bytes // 4, DEFAULT_MEMORY),
+        peak_bytes=0,
+        n_chunk_reads=0,
+        n_chunk_writes=0,
+        n_object_writes=0,
+        bytes_in=0,
+        bytes_out=0,
+        expected_seconds=0.0,
+        stamps=info.stamps,
+        software=probes.software,
+        notes=(*info.notes, *notes, *form_notes, *_shard_notes(levels, options)),
+    )
+    return _costed(plan, row).sealed()
+
+
+def _frame(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, form: Form) -> _Frame:
+    ndim = info.array.ndim
+    order = form.transpose or tuple(range(ndim))
+    known = options.scale is not None or info.scale is not None
+    scale = per_axis("scale", options.scale, axes, info.scale or (1.0,) * ndim) if options.scale is not None else info.scale or (1.0,) * ndim
+    shift = info.translation or (0.0,) * ndim
+    if options.translation is not None:
+        shift = per_axis("translation", options.translation, axes, shift)
+    scale, shift = finite("scale", scale, positive=info.scale is None or options.scale is not None), finite("translation", shift, positive=False)
+    take = [tuple(values[i] for i in order) for values in (info.array.shape, info.array.chunks)]
+    return _Frame(
+        tuple(axes[i] for i in order),
+        take[0],
+        take[1],
+        tuple(scale[i] for i in order),
+        tuple(shift[i] for i in order),
+        known,
+    )
+
+
+def _base(info: SourceInfo, target: Target, options: BuildOptions, form: Form, chunks: Shape, dtype: np.dtype[np.generic]) -> Base:
+    if target.in_place:
+        return "stays"
+    same = form.transpose is None and chunks == info.array.chunks and dtype.name == info.array.dtype
+    return "verbatim" if target.verbatim and same and options.codecs is None and options.shards in (None, info.array.shards) else "encoded"
+
+
+def _fill_value(info: SourceInfo, form: Form) -> object:
+    value = info.array.fill_value if info.array.zarr_format else 0
+    return 0 if value is None and form.zarr_format == 3 else value
+
+
+def _levels(
+    frame: _Frame, row: Reduction, ladder: Sequence[Shape], chunks: Shape, shards: Sequence[Shape | None], dtype: np.dtype[np.generic], names: Sequence[str]
+) -> tuple[LevelPlan, ...]:
+    ndim = len(frame.shape)
+    steps = [(1,) * ndim, *ladder]
+    out = []
+    for k, cumulative in enumerate(geometry.cumulative_factors(ladder, ndim)):
+        out.append(
+            LevelPlan(
+                path=names[k],
+                shape=geometry.level_shape(frame.shape, cumulative),
+                factors=steps[k],
+                cumulative=cumulative,
+                dtype=dtype.name if k == 0 else row.level_dtype(dtype).name,
+                chunks=chunks if k or not frame.stored_chunks else chunks,
+                shards=shards[k],
+                scale=geometry.level_scale(frame.scale, cumulative),
+                translation=geometry.level_translation(frame.scale, frame.translation, cumulative, row.anchor),
+            )
+        )
+    return tuple(out)
+
+
+def _shard_notes(levels: Sequence[LevelPlan], options: BuildOptions) -> tuple[str, ...]:
+    first = next((level for level in levels if level.shards), None)
+    if first is None or options.shards is not None:
+        return ()
+    return (f"{first.n_chunks:,} chunks of level {first.path} are stored in {first.n_objects:,} shards; say shards= for other ones",)
+
+
+def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
+    """Fills in how the work is cut and what it costs."""
+    dtype, base = np.dtype(plan.source_dtype), plan.levels[0]
+    work = Work(
+        shapes=tuple(level.shape for level in plan.levels),
+        factors=tuple(level.factors for level in plan.levels),
+        source_chunks=plan.source_chunks,
+        chunks=base.chunks,
+        shards=tuple(level.shards for level in plan.levels),
+        dtype=dtype,
+        out_dtype=np.dtype(plan.levels[-1].dtype),
+        writes_base=plan.base == "encoded",
+        copies_base=plan.base == "verbatim",
+        picks=row.anchor == "first",
+        masks=row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None),
+    )
+    if row.halo:
+        from ziggurat.planner.filters import filter_schedule
+
+        cut = filter_schedule(work, plan, row, memory=plan.memory_bytes, threads=plan.threads)
+    else:
+        ladder = work.factors[1:]
+        folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape) if ladder else None
+        cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
+    written = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
+    n_reads = sum(p.n_chunk_reads for p in cut.passes)
+    bytes_in = n_reads * math.prod(plan.source_chunks) * dtype.itemsize
+    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in written)
+    return replace(
+        plan,
+        passes=cut.passes,
+        threads=cut.threads,
+        peak_bytes=cut.peak_bytes,
+        n_chunk_reads=n_reads,
+        n_chunk_writes=sum(level.n_chunks for level in written),
+        n_object_writes=sum(level.n_objects for level in written),
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        expected_seconds=expected_seconds(bytes_in, bytes_out, cut.threads),
+    )

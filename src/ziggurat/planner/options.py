@@ -1,0 +1,171 @@
+"""What a user says about a build: `BuildOptions`, validated once, and how each spelling becomes one value per axis."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+
+from ziggurat.model import Axis, Kind
+from ziggurat.problems import OptionError
+
+if TYPE_CHECKING:
+    from ziggurat.reductions import Reduction
+
+Durability = Literal["rename", "fsync", "none"]
+Step: TypeAlias = "int | Sequence[int] | Mapping[str, int]"
+"""Factors of one step: one for all reduced axes, one per axis, or by axis name."""
+Numbers: TypeAlias = "float | Sequence[float] | Mapping[str, float]"
+Sizes: TypeAlias = "int | Sequence[int] | Mapping[str, int]"
+T = TypeVar("T", int, float)
+
+MAX_LEVELS = 32
+_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_KINDS = {"t": "time", "time": "time", "c": "channel", "channel": "channel", "s": "channel", "band": "channel"}
+_SPACE = ("x", "y", "z", "lon", "lat", "longitude", "latitude", "depth", "height", "level", "lev", "easting", "northing")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """Everything that can be said about a build; None means "not said", and `defaults.md` says what then happens.
+
+    `reduction` is a name of the table, or a row of one's own; `factors` is a step or, as a list of lists or mappings, a ladder of steps; `levels` counts the base; `scale` and
+    `translation` are those of the base, in `unit`; `memory` is in bytes or a text such as `"2GiB"`; `names` is a template
+    (`"G{k}"`) or a list that begins with the base's name; `codecs` is a text such as `"zstd 3"`. Raises OptionError.
+    """
+
+    reduction: str | Reduction | None = None
+    factors: Step | Sequence[Step] | None = None
+    levels: int | None = None
+    axes: str | Sequence[str | Axis] | None = None
+    scale: Numbers | None = None
+    unit: str | Mapping[str, str] | None = None
+    translation: Numbers | None = None
+    kind: Kind | None = None
+    nodata: float | int | None = None
+    chunks: Sizes | None = None
+    shards: Sizes | None = None
+    codecs: str | None = None
+    dtype: str | None = None
+    layout: str | None = None
+    name: str | None = None
+    names: str | Sequence[str] | None = None
+    memory: int | str | None = None
+    threads: int | None = None
+    durability: Durability | None = None
+    write_empty: bool = False
+    residual_base: bool = False
+    array_geometry: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in get_args(Kind):
+            raise OptionError(f"kind: found {self.kind!r}, expected one of {', '.join(map(repr, get_args(Kind)))}")
+        if self.durability is not None and self.durability not in get_args(Durability):
+            raise OptionError(f"durability: found {self.durability!r}, expected one of {', '.join(map(repr, get_args(Durability)))}")
+        if self.levels is not None and not (_is_int(self.levels) and 1 <= self.levels <= MAX_LEVELS):
+            raise OptionError(f"levels: found {self.levels!r}, expected a whole number from 1 to {MAX_LEVELS} (it counts the base)")
+        if self.threads is not None and not (_is_int(self.threads) and 1 <= self.threads <= 1024):
+            raise OptionError(f"threads: found {self.threads!r}, expected a whole number from 1 to 1024")
+        if isinstance(self.axes, str) and not self.axes:
+            raise OptionError("axes: found an empty text, expected one name per axis such as 'zyx'")
+        parse_bytes(self.memory)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return parse_bytes(self.memory)
+
+    @property
+    def reduction_row(self) -> Reduction | None:
+        """A row of someone's own, when one was given in place of a name."""
+        return None if isinstance(self.reduction, str | None) else self.reduction
+
+    def said(self) -> dict[str, object]:
+        """Returns only what was said, by field name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not f.default}
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def parse_bytes(value: int | str | None) -> int | None:
+    """Returns a size in bytes.
+
+    >>> parse_bytes("1.5 GiB"), parse_bytes(4096)
+    (1610612736, 4096)
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?i?B?)\s*", value, re.IGNORECASE)
+        unit = match[2].lower() if match else "?"
+        unit = unit if unit.endswith("b") or not unit else unit + "b"
+        if match is None or unit not in _UNITS:
+            raise OptionError(f"memory: found {value!r}, expected bytes or a size such as '2GiB' or '500MB'")
+        return int(float(match[1]) * _UNITS[unit])
+    if not _is_int(value) or value < 1:
+        raise OptionError(f"memory: found {value!r}, expected a positive number of bytes or a size such as '2GiB'")
+    return value
+
+
+def axis_kind(name: str) -> str | None:
+    """Returns what an axis of this name usually is, None when the name tells nothing.
+
+    >>> axis_kind("t"), axis_kind("Y"), axis_kind("q")
+    ('time', 'space', None)
+    """
+    low = name.lower()
+    return "space" if low in _SPACE else _KINDS.get(low)
+
+
+def named_axes(said: str | Sequence[str | Axis], ndim: int) -> tuple[Axis, ...]:
+    """Returns the axes that a user named; a text is one letter per axis, or names with commas between them."""
+    parts: Sequence[str | Axis] = said
+    if isinstance(said, str):
+        parts = [p.strip() for p in said.split(",")] if "," in said else list(said)
+    axes = tuple(a if isinstance(a, Axis) else Axis(a, axis_kind(a)) for a in parts)
+    names = [a.name for a in axes]
+    if len(axes) != ndim:
+        raise OptionError(f"axes: found {len(axes)} names ({', '.join(names)}) for an array of {ndim} axes; say one name per axis")
+    bad = [n for n in names if not n or not n.isprintable()]
+    if bad or len(set(names)) != ndim:
+        raise OptionError(f"axes: found {names!r}, expected {ndim} different printable names")
+    return axes
+
+
+def per_axis(what: str, said: T | Sequence[T] | Mapping[str, T], axes: Sequence[Axis], default: Sequence[T]) -> tuple[T, ...]:
+    """Returns one number per axis from one number for the space axes, a sequence of one per axis, or a mapping by axis name."""
+    names = [a.name for a in axes]
+    if isinstance(said, Mapping):
+        unknown = [k for k in said if k not in names]
+        if unknown:
+            raise OptionError(f"{what}: found axis {unknown[0]!r}, expected names out of {', '.join(names)}")
+        return tuple(said.get(n, d) for n, d in zip(names, default, strict=True))
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        if len(said) != len(names):
+            raise OptionError(f"{what}: found {len(said)} numbers for {len(names)} axes ({', '.join(names)}); say one per axis, or by name")
+        return tuple(said)
+    if isinstance(said, str) or not isinstance(said, int | float):
+        raise OptionError(f"{what}: found {said!r}, expected a number, one per axis, or a mapping by axis name")
+    return tuple(said if a.kind == "space" else d for a, d in zip(axes, default, strict=True))
+
+
+def finite(what: str, numbers: Sequence[float], *, positive: bool) -> tuple[float, ...]:
+    """Returns `numbers` as floats. Raises OptionError for one that is not finite, or not above 0 where it must be."""
+    for n in numbers:
+        if isinstance(n, str | bool) or not math.isfinite(n) or (positive and n <= 0):
+            raise OptionError(f"{what}: found {n!r}, expected {'numbers above 0' if positive else 'finite numbers'}")
+    return tuple(float(n) for n in numbers)
+
+
+def whole(what: str, numbers: Sequence[object]) -> tuple[int, ...]:
+    """Returns `numbers` as ints of at least 1. Raises OptionError otherwise."""
+    out: list[int] = []
+    for n in numbers:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise OptionError(f"{what}: found {n!r}, expected whole numbers of at least 1")
+        out.append(n)
+    return tuple(out)

@@ -1,0 +1,153 @@
+"""`BuildPlan`: everything that a build will do, as plain frozen data that is printed, stored as JSON, sent to workers and resumed from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from ziggurat.model import JSON, Axis, Kind
+from ziggurat.planner.options import Durability
+from ziggurat.planner.tiles import Pass, Shape, n_tiles
+from ziggurat.problems import PlanError
+
+Base = Literal["stays", "verbatim", "encoded"]
+"""What becomes of level 0: it stays where it is; its stored objects are copied as they are; it is encoded again."""
+
+_NOT_IN_FINGERPRINT = ("fingerprint", "threads", "memory_bytes", "peak_bytes", "expected_seconds", "notes", "durability")
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LevelPlan:
+    """One level as it will be: sizes in samples, scale and translation in the axes' units."""
+
+    path: str
+    shape: Shape
+    factors: Shape
+    """From the level before; all ones for the base."""
+    cumulative: Shape
+    dtype: str
+    chunks: Shape
+    shards: Shape | None
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+
+    @property
+    def n_chunks(self) -> int:
+        return n_tiles(self.shape, self.chunks)
+
+    @property
+    def n_objects(self) -> int:
+        return n_tiles(self.shape, self.shards or self.chunks)
+
+    @property
+    def n_samples(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What `build` will do, and what it will cost. Frozen, picklable, JSON-able; printing it shows a table."""
+
+    source: str
+    target: str
+    in_place: bool
+    base: Base
+    layout: str
+    zarr_format: int
+    separator: str
+    name: str
+    axes: tuple[Axis, ...]
+    transpose: Shape | None
+    """Permutation of the source's axes when the layout needs another order than the source has."""
+    kind: Kind
+    reduction: str
+    anchor: str
+    composes: bool
+    halo: bool
+    nodata: float | int | None
+    source_dtype: str
+    source_chunks: Shape
+    """Unit of reading, in the order of `axes`."""
+    levels: tuple[LevelPlan, ...]
+    passes: tuple[Pass, ...]
+    codecs: str | None
+    """None: the base's own chain, or the default of the format."""
+    fill_value: JSON
+    write_empty: bool
+    residual_base: bool
+    array_geometry: bool
+    durability: Durability
+    threads: int
+    memory_bytes: int
+    peak_bytes: int
+    n_chunk_reads: int
+    n_chunk_writes: int
+    """Inner chunks that are encoded; all-fill ones are counted and not stored."""
+    n_object_writes: int
+    """Stored objects (shards where there are any) of the written levels, all-fill ones included."""
+    bytes_in: int
+    bytes_out: int
+    """Decoded sizes, in bytes."""
+    expected_seconds: float
+    """An estimate from rates measured on one machine; nothing depends on it."""
+    stamps: tuple[tuple[str, str], ...]
+    software: str
+    """Version of the package and of the codec library: the same files only for the same ones."""
+    notes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def n_levels(self) -> int:
+        return len(self.levels)
+
+    @property
+    def n_tasks(self) -> int:
+        return sum(n_tiles(self.levels[p.root].shape, p.tiles[p.root if not self.halo else 0]) for p in self.passes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the plan as plain JSON values."""
+        return {"plan": PLAN_VERSION, **json.loads(json.dumps({k: v for k, v in _plain(self).items()}, allow_nan=True))}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> BuildPlan:
+        """Returns the plan that `to_json` wrote. Raises PlanError for anything else."""
+        if document.get("plan") != PLAN_VERSION:
+            raise PlanError(f"plan: found version {document.get('plan')!r}, expected {PLAN_VERSION}; make the plan again")
+        values = {k: _tupled(v) for k, v in document.items() if k != "plan"}
+        try:
+            values["axes"] = tuple(Axis(**a) for a in document["axes"])
+            values["levels"] = tuple(LevelPlan(**{k: _tupled(v) for k, v in x.items()}) for x in document["levels"])
+            values["passes"] = tuple(Pass(**{k: _tupled(v) for k, v in x.items()}) for x in document["passes"])
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise PlanError(f"plan: found a document that is no plan ({error}); make the plan again") from None
+
+    def sealed(self) -> BuildPlan:
+        """Returns the plan with its fingerprint: 16 hex digits over everything that the written bytes depend on."""
+        facts = {k: v for k, v in self.to_json().items() if k not in _NOT_IN_FINGERPRINT}
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return dataclasses.replace(self, fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+    def __str__(self) -> str:
+        from ziggurat.planner.table import table
+
+        return table(self)
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if not (isinstance(value, Axis) and f.name == "extra")}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else cast(Any, value)

@@ -1,0 +1,95 @@
+"""A plan as text that a person reads before the work begins."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ziggurat.planner.plan import BuildPlan, LevelPlan
+
+_BASE = {
+    "stays": "the base stays where it is and is not written to",
+    "verbatim": "the base is copied as it is stored, without encoding it again",
+    "encoded": "the base is copied and encoded",
+}
+
+
+def size_text(n_bytes: float) -> str:
+    """Returns a size for people.
+
+    >>> size_text(1536), size_text(2 * 2**30)
+    ('1.5 KiB', '2.0 GiB')
+    """
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if n_bytes < 1024 or unit == "TiB":
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    raise AssertionError
+
+
+def time_text(seconds: float) -> str:
+    """Returns a duration for people.
+
+    >>> time_text(0.4), time_text(200)
+    ('0.4 s', '3 min 20 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds) // 60
+    return f"{minutes} min {round(seconds) % 60} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _cross(numbers: tuple[int, ...]) -> str:
+    return " x ".join(map(str, numbers))
+
+
+def _physical(numbers: tuple[float, ...]) -> str:
+    return " ".join(f"{n:.6g}" for n in numbers)
+
+
+def table(plan: BuildPlan) -> str:
+    """Returns the plan: what becomes of what, a row per level, the cost, the notes."""
+    units = [a.unit for a in plan.axes]
+    axes = " ".join(f"{a.name} ({a.unit})" if a.unit else a.name for a in plan.axes)
+    lines = [
+        f"{plan.source} -> {plan.target}",
+        f"{plan.layout} in Zarr v{plan.zarr_format}; {_BASE[plan.base]}",
+        f"{plan.kind}, {plan.levels[0].dtype}, axes {axes}; reduction {plan.reduction}, sample at the {_anchor(plan)}",
+        "",
+    ]
+    rows = [("level", "path", "shape", "chunks", "scale", "translation", "size")]
+    rows += [_row(k, level) for k, level in enumerate(plan.levels)]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines += ["  ".join(c.rjust(w) if i in (0, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
+    shards = [level.shards for level in plan.levels if level.shards]
+    lines += ["", f"reads   {plan.n_chunk_reads:,} chunks ({size_text(plan.bytes_in)} decoded){_again(plan)}"]
+    lines += [f"writes  {plan.n_chunk_writes:,} chunks in {plan.n_object_writes:,} objects ({size_text(plan.bytes_out)} before compression)"]
+    if shards:
+        lines += [f"shards  {_cross(shards[0])}"]
+    lines += [f"memory  at most {size_text(plan.peak_bytes)} of {size_text(plan.memory_bytes)}; {plan.threads} threads, {plan.n_tasks:,} tasks"]
+    lines += [f"time    about {time_text(plan.expected_seconds)} (an estimate)"]
+    if not any(units):
+        lines += ["note    no unit is known for the axes; say unit= and scale= to place the image in the world"]
+    return "\n".join(lines + [f"note    {n}" for n in plan.notes])
+
+
+def _anchor(plan: BuildPlan) -> str:
+    return "centre of its window" if plan.anchor == "centre" else "first sample of its window"
+
+
+def _again(plan: BuildPlan) -> str:
+    n = math.prod(-(-s // c) for s, c in zip(plan.levels[0].shape, plan.source_chunks, strict=True))
+    if plan.halo or plan.n_chunk_reads == n:
+        return ""
+    ratio = plan.n_chunk_reads / n
+    return f", {ratio:.2f} times each on average" if ratio > 1 else f", {n - plan.n_chunk_reads:,} are not needed"
+
+
+def _row(k: int, level: LevelPlan) -> tuple[str, ...]:
+    size = size_text(level.n_samples * int(_itemsize(level.dtype)))
+    return (str(k), level.path, _cross(level.shape), _cross(level.chunks), _physical(level.scale), _physical(level.translation), size)
+
+
+def _itemsize(dtype: str) -> int:
+    return {"bool": 1}.get(dtype, 0) or int("".join(c for c in dtype if c.isdigit())) // 8

@@ -1,0 +1,141 @@
+"""Tiles: one shape per level, nested exactly, so that no window of the next level and no written chunk lies in two tiles.
+
+`t[0] = lcm(source chunk, factor[1])`; `t[k] = lcm(chunk[k], factor[k + 1], t[k - 1] / factor[k])`, where a level that a pass
+does not write has no chunk. Where a tile would pass the level's end, it is the whole level. Source: engine.md 1(b), 3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+MAX_SAMPLES = 2**46
+"""Above this a tile is nonsense (mutually prime grids); arithmetic stops early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """What decides the tiles of one walk: sizes, grids and factors, all per level and axis."""
+
+    shapes: tuple[Shape, ...]
+    """Shape of level 0, 1, ..."""
+    factors: tuple[Shape, ...]
+    """`factors[k]` leads from level k - 1 to k; `factors[0]` is all ones."""
+    source_chunks: Shape
+    chunks: tuple[Shape | None, ...]
+    """Chunk shape of each level that the walk writes, None where it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One walk over the base: which levels it writes, in which tiles, from which roots."""
+
+    emits: tuple[int, ...]
+    """Levels that this pass writes; 0 among them when the base is encoded again."""
+    tiles: tuple[Shape, ...]
+    """Tile shape of level 0 up to the coarsest level that this pass makes."""
+    root: int
+    """Level whose tiles are the tasks."""
+    n_chunk_reads: int
+    whole_chunks: bool
+    """True when a level-0 tile holds whole stored chunks, so that each chunk is read once."""
+
+    @property
+    def top(self) -> int:
+        return len(self.tiles) - 1
+
+
+def clip(tile: Shape, shape: Shape) -> Shape:
+    """Returns the shape of the largest tile that a level really has."""
+    return tuple(min(t, n) for t, n in zip(tile, shape, strict=True))
+
+
+def n_tiles(shape: Shape, tile: Shape) -> int:
+    return math.prod(-(-n // t) for n, t in zip(shape, tile, strict=True))
+
+
+def nest(grids: Grids, first: Shape) -> tuple[Shape, ...]:
+    """Returns the tile shape of every level above a level-0 tile of (at least) `first`.
+
+    >>> g = Grids(((100,), (50,), (25,)), ((1,), (2,), (2,)), (37,), (None, (37,), (37,)))
+    >>> nest(g, (74,))
+    ((74,), (50,), (25,))
+    """
+    top = len(grids.shapes) - 1
+    tiles = [_capped(first, _factor(grids, 1, top), grids.shapes[0])]
+    for k in range(1, top + 1):
+        ahead = _factor(grids, k + 1, top)
+        chunk = grids.chunks[k] or (1,) * len(ahead)
+        below = (t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
+        wanted = tuple(math.lcm(c, g, b) for c, g, b in zip(chunk, ahead, below, strict=True))
+        tiles.append(_capped(wanted, ahead, grids.shapes[k]))
+    return tuple(tiles)
+
+
+def _factor(grids: Grids, k: int, top: int) -> Shape:
+    return grids.factors[k] if k <= top else (1,) * len(grids.shapes[0])
+
+
+def _capped(tile: Shape, ahead: Shape, shape: Shape) -> Shape:
+    """Cuts a tile that passes the level's end to the whole level, rounded up to whole windows."""
+    return tuple(min(t, -(-n // f) * f) for t, f, n in zip(tile, ahead, shape, strict=True))
+
+
+def candidates(grids: Grids) -> Iterator[tuple[tuple[Shape, ...], bool]]:
+    """Yields nested tiles, best first: whole stored chunks, then ever smaller tiles that cut stored chunks."""
+    top = len(grids.shapes) - 1
+    one = (1,) * len(grids.shapes[0])
+    ahead, own = _factor(grids, 1, top), grids.chunks[0] or one
+    yield nest(grids, tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))), True
+    level1 = (grids.chunks[1] if top else None) or one
+    smallest = tuple(math.lcm(f, o, c) for f, o, c in zip(ahead, own, level1, strict=True))
+    grown = [smallest]
+    while any(t < n for t, n in zip(grown[-1], grids.shapes[0], strict=True)) and len(grown) < 24:
+        grown.append(tuple(t if t >= n else 2 * t for t, n in zip(grown[-1], grids.shapes[0], strict=True)))
+    for first in reversed(grown):
+        if math.prod(clip(first, grids.shapes[0])) <= MAX_SAMPLES:
+            yield nest(grids, first), False
+
+
+def count_reads(grids: Grids, tile: Shape, *, picks: bool) -> int:
+    """Returns how many stored chunks the tiles of level 0 read; `picks`: only chunks that hold a window's first sample."""
+    ahead = _factor(grids, 1, len(grids.shapes) - 1) if picks else (1,) * len(tile)
+    return math.prod(_axis_reads(n, t, c, f) for n, t, c, f in zip(grids.shapes[0], tile, grids.source_chunks, ahead, strict=True))
+
+
+def _axis_reads(n: int, tile: int, chunk: int, step: int) -> int:
+    if tile % chunk == 0 and step <= chunk:
+        return -(-n // chunk)
+    total = 0
+    for low in range(0, n, tile):
+        high = min(low + tile, n)
+        for c in range(low // chunk, -(-high // chunk)):
+            total += hit(max(low, c * chunk), min(high, c * chunk + chunk), step)
+    return total
+
+
+def hit(start: int, stop: int, step: int) -> bool:
+    """Returns whether a multiple of `step` lies in `[start, stop)`.
+
+    >>> hit(5, 8, 4), hit(5, 9, 4)
+    (False, True)
+    """
+    return -(-start // step) * step < stop
+
+
+def root_level(shapes: Sequence[Shape], tiles: Sequence[Shape], n_wanted: int) -> int:
+    """Returns the coarsest level that has at least `n_wanted` tiles, 0 when none has."""
+    return max((k for k in range(1, len(tiles)) if n_tiles(shapes[k], tiles[k]) >= n_wanted), default=0)
+
+
+def order(shape: Shape, tile: Shape, parents: Sequence[tuple[int, ...]]) -> list[Shape]:
+    """Returns the tile indices of one level, depth first: sorted by their ancestors' indices, coarsest first.
+
+    `parents[i]` is, per axis, how many tiles of the level lie in one tile of the i-th level above.
+    """
+    grid = [range(-(-n // t)) for n, t in zip(shape, tile, strict=True)]
+    wide = list(reversed(parents))
+    return sorted(itertools.product(*grid), key=lambda i: [tuple(a // p for a, p in zip(i, w, strict=True)) for w in wide] + [i])
