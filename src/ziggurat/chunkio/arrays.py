@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections import OrderedDict
@@ -46,6 +47,7 @@ class ChunkArray:
         self._facts = facts = array_facts(document, zarr_format)
         self._encode, self._decode = encoder(facts), decoder(facts)
         self._swap = facts.big_endian
+        self._get = _bounded_get(store, _stored_limit(facts))
         self._chunk_bytes = facts.chunk_bytes
         self._is_fill = _fill_test(facts.fill)
         self._key_start = self._prefix + (facts.key_prefix + facts.separator if facts.key_prefix else "")
@@ -146,7 +148,7 @@ class ChunkArray:
         """Returns the stored bytes of one chunk (an inner chunk of a shard), None where it is not stored."""
         if self._shards is not None:
             return self._shards.read(index)
-        return self._store.get(self.key(index))
+        return self._get(self.key(index))
 
     def decode(self, index: Index, data: Buffer, out: AnyArray) -> None:
         """Decodes stored bytes of chunk `index` into `out`, as `read` does."""
@@ -223,6 +225,16 @@ def same_encoding(reader: ChunkArray, writer: ChunkArray) -> bool:
 def _encoding(facts: ArrayFacts) -> tuple[object, ...]:
     codec = replace(facts.codec, level=0, cname="", shuffle="noshuffle", blocksize=0, checksum=False)  # what a decoder need not know
     return facts.shape, facts.chunks, facts.dtype, facts.big_endian, facts.fill.tobytes(), codec
+
+
+def _stored_limit(facts: ArrayFacts) -> int:
+    """Returns the bytes that no honest encoding of one chunk exceeds: every codec adds less than a tenth to what it cannot shrink."""
+    return 2 * facts.chunk_bytes + (1 << 16)
+
+
+def _bounded_get(store: ByteStore, limit: int) -> Callable[[str], Buffer | None]:
+    """Returns the store's `get`; from files it takes no more than `limit` bytes. Source: reliability.md S6."""
+    return functools.partial(store.get, max_bytes=limit) if isinstance(store, FileStore) else store.get
 
 
 def _fill_test(fill: np.generic) -> Callable[[AnyArray], bool]:
@@ -338,7 +350,20 @@ class _Shards:
             except ValueError as error:
                 raise StorageError(f"{key}: shard index: {error}") from error
         native = np.frombuffer(data, self._index_type).astype(np.uint64)  # native, and a copy of its own
+        self._check_index(key, native.reshape(-1, 2), None if self._facts.index_at_start else start)
         return memoryview(native.tobytes()).cast("Q")
+
+    def _check_index(self, key: str, entries: AnyArray, end: int | None) -> None:
+        """Raises StorageError when a chunk is said to be larger than any encoding of it, or to lie outside the shard."""
+        starts, lengths = entries[(entries != _MISSING).any(axis=1)].T
+        limit = _stored_limit(self._facts)
+        outside = lengths > limit
+        if end is not None:
+            outside |= (starts > end) | (lengths > end - np.minimum(starts, np.uint64(end)))
+        if outside.any():
+            start, n_bytes = starts[outside][0], lengths[outside][0]
+            place = f"{end} bytes of chunks" if end is not None else f"chunks of at most {limit} bytes"
+            raise StorageError(f"{key}: shard index points to {n_bytes} bytes from {start}, and the shard has {place}")
 
     # --- writing
 

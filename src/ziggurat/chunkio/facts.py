@@ -72,6 +72,13 @@ def why_not(document: Mapping[str, JSON], zarr_format: int) -> str | None:
 
     The list is one of what is allowed: a codec that is not in it is never executed here. Source: reliability.md S7.
 
+    Raises
+    ------
+    LimitError
+        When one chunk would be larger than `CHUNK_BYTES_LIMIT`: no path takes that.
+
+    Examples
+    --------
     >>> why_not({"zarr_format": 2, "shape": [4], "chunks": [2], "dtype": "<u2", "compressor": {"id": "lz4"}, "fill_value": 0,
     ...          "order": "C", "filters": None}, 2)
     "compressor 'lz4'"

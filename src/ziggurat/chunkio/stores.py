@@ -21,6 +21,8 @@ PARTIAL_SUFFIX = ".partial"
 """End of the name of a file that is being written; what a killed process leaves behind ends so."""
 
 _PARTS_PER_CALL = 512  # below IOV_MAX, which POSIX systems set to 1024
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # the last: a named pipe in place of a chunk must not hang the reader
+_WRITE = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
 _serial = itertools.count()
 
 
@@ -77,10 +79,13 @@ class FileStore:
     def read_only(self) -> bool:
         return self._read_only
 
-    def get(self, key: str, range: tuple[int, int] | None = None) -> bytes | None:
-        """Returns a file's bytes, or the `(start, length)` part that exists of them; None only when there is no such file."""
+    def get(self, key: str, range: tuple[int, int] | None = None, *, max_bytes: int | None = None) -> bytes | None:
+        """Returns a file's bytes, or the `(start, length)` part that exists of them; None only when there is no such file.
+
+        A whole file larger than `max_bytes` raises StorageError before anything is read or allocated.
+        """
         try:
-            fd = os.open(self._prefix + key, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._prefix + key, _READ)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -89,8 +94,12 @@ class FileStore:
             if range is not None:
                 return _read_range(fd, *range)
             size = os.fstat(fd).st_size
+            if max_bytes is not None and size > max_bytes:
+                raise StorageError(f"{self._prefix}{key}: file of {size} bytes; expected at most {max_bytes}")
             data = os.read(fd, size)
             return data if len(data) == size else _read_range(fd, 0, size)
+        except StorageError:
+            raise
         except OSError as error:
             self._fail("read", key, error)
         finally:
@@ -152,10 +161,10 @@ class FileStore:
             if directory not in self._directories:
                 made = self._make_directory(directory)
             try:
-                fd = os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+                fd = os.open(target, _WRITE, 0o666)
             except FileNotFoundError:  # the directory was removed behind our back
                 made = self._make_directory(directory)
-                fd = os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+                fd = os.open(target, _WRITE, 0o666)
         except OSError as error:
             self._fail("write", key, error)
         try:
