@@ -79,6 +79,17 @@ class Report:
         return not self.of("MUST") and not self.of("SHOULD")
 
 
+def shown(text: object) -> str:
+    r"""Returns `text` with every character that is not printable (control codes, direction marks, line breaks) spelled out.
+
+    Names come from documents that anyone may have written; nothing of them reaches a terminal or a page without this.
+
+    >>> shown("red\x1b[31m")
+    'red\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
 class ZigguratError(Exception):
     """Base of every error that this library raises on purpose."""
 

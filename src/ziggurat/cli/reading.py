@@ -11,12 +11,7 @@ from ziggurat.cli.talk import Command, columns, common, data, data_json
 if TYPE_CHECKING:
     from ziggurat.problems import Requirement
 
-_LABELS: tuple[tuple[Requirement, str, str], ...] = (
-    ("MUST", "broken", "red"),
-    ("SHOULD", "advice", "yellow"),
-    ("MAY", "may", "cyan"),
-    ("NOTE", "note", "cyan"),
-)
+_COLOURS: tuple[tuple[Requirement, str], ...] = (("MUST", "red"), ("SHOULD", "yellow"), ("MAY", "cyan"), ("NOTE", "cyan"))
 
 
 @click.command(
@@ -63,6 +58,7 @@ def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_
     One line each: 'broken' for a MUST, 'advice' for a SHOULD, 'note' for what is worth knowing. Exit 1 when a MUST is broken.
     """
     from ziggurat.pyramid import check as judge
+    from ziggurat.pyramid.tables import label
 
     report = judge(source, strict=strict, layout=layout)
     passed = report.ok
@@ -71,9 +67,9 @@ def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_
         data_json({"location": report.location, "layouts": list(report.layouts), "ok": passed, "problems": problems})
         return 0 if passed else 1
     for problem in report:
-        label, colour = next((label, colour) for requirement, label, colour in _LABELS if requirement == problem.requirement)
+        colour = next(colour for requirement, colour in _COLOURS if requirement == problem.requirement)
         hint = f"; {problem.hint}" if problem.hint else ""
-        data(f"{problem.rule}  {problem.loc}: {problem.message}{hint}", label=label, style=colour)
+        data(f"{problem.rule}  {problem.loc}: {problem.message}{hint}", label=label(problem.requirement), style=colour)
     found = ((len(report.of("MUST")), "rule broken", "rules broken"), (len(report.of("SHOULD")), "piece of advice", "pieces of advice"))
     counts = ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in found if n)
     verdict = f"{report.location} ({', '.join(report.layouts) or 'no layout'})" + (f": {counts}" if counts else "")

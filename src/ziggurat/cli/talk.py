@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ziggurat.pyramid.tables import shown
+from ziggurat.problems import shown
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from ziggurat import layouts
 from ziggurat.model import Multiscale
@@ -16,14 +15,12 @@ from ziggurat.problems import DocumentError, NotFound, Report
 from ziggurat.pyramid.arrays import StoredArray
 from ziggurat.pyramid.levels import Hierarchy, Pyramid
 
-Choice: TypeAlias = "int | str | Callable[[Multiscale], bool]"
-
 _N_ANCESTORS = 3
 """How far above an array its multiscale is looked for: `scale0/image` needs 2, a plate's `A/1/0/0` finds its field in 1. Source: formats.md 13.7."""
 
 
 def open(  # noqa: A001 - `zg.open` is the public name
-    url: object, *, multiscale: Choice | None = None, chunks_like: Sequence[int] | None = None, layout: str | None = None
+    url: object, *, multiscale: int | str | Callable[[Multiscale], bool] | None = None, chunks_like: Sequence[int] | None = None, layout: str | None = None
 ) -> Pyramid:
     """Returns the multiscale at a place as a `Pyramid`; only metadata is read, and nothing is listed.
 
@@ -49,7 +46,7 @@ def open(  # noqa: A001 - `zg.open` is the public name
         When no multiscale is the one that was said; the message names those that exist.
     """
     hierarchy = read(url, layout)
-    chosen = _choose(hierarchy.multiscales, multiscale, chunks_like)
+    chosen = layouts.choose(hierarchy.multiscales, multiscale, chunks_like=chunks_like)
     position = next(i for i, candidate in enumerate(hierarchy.multiscales) if candidate is chosen)
     base = chosen.levels[0]
     if base.array is None:
@@ -81,21 +78,8 @@ def check(source: object, *, strict: bool = False, layout: str | None = None) ->
     """
     from ziggurat import validation
 
-    found = validation.check_node(existing(source), layout=layout)
+    found = validation.check_node(place_of(source).node, layout=layout)
     return dataclasses.replace(found, strict=strict)
-
-
-def _choose(multiscales: Sequence[Multiscale], choice: Choice | None, chunks_like: Sequence[int] | None) -> Multiscale:
-    sizes = None if chunks_like is None else tuple(chunks_like)
-    if choice is None:
-        return layouts.choose(multiscales, chunks_like=sizes)
-    if isinstance(choice, str):
-        if any(candidate.name == choice for candidate in multiscales) or not any(candidate.type == choice for candidate in multiscales):
-            return layouts.choose(multiscales, name=choice, chunks_like=sizes)
-        return layouts.choose(multiscales, type=choice, chunks_like=sizes)
-    if isinstance(choice, int):
-        return layouts.choose(multiscales, index=choice, chunks_like=sizes)
-    return layouts.choose(multiscales, predicate=choice, chunks_like=sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +97,11 @@ class Place:
         if isinstance(self.target, str) and "://" in self.target:
             head, _, name = self.target.rstrip("/").rpartition("/")
             return (Place(_node(head), head), name) if name and "://" in head and not head.endswith(":/") else None
+        path = getattr(self.target, "path", None)
+        if path and hasattr(self.target, "store"):  # a zarr StorePath: the same store, seen from one path higher
+            head, _, name = path.rpartition("/")
+            higher = type(self.target)(self.target.store, head)  # type: ignore[call-arg]
+            return Place(_node(higher), higher), name
         found = self.node.parent()
         if found is None:
             return None
@@ -153,14 +142,22 @@ def existing(target: object) -> Node:
     raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
 
 
+def place_of(target: object) -> Place:
+    """Returns what is at a path, a URL, a store, or a `zarr.Group` or `zarr.Array`. Raises NotFound when there is nothing."""
+    where = getattr(target, "store_path", target)
+    return Place(existing(where), where)
+
+
 def read(target: object, layout: str | None) -> Hierarchy:
     """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
-    place = Place(existing(target), target)
+    place = place_of(target)
     if place.node.kind == "array":
         return _of_array(place, layout)
     found = layouts.read(place.node, layout)
     if not found.multiscales:
-        raise _nothing(place.node, found)
+        first = next((problem for problem in found.problems if problem.requirement == "MUST"), None)
+        reason = f"{first.loc}: {first.message}" if first else "no multiscale in it can be read"
+        raise DocumentError(f"{place.node.location}: {reason}; 'ziggurat check' applies all rules", found.problems)
     return hierarchy_at(place, found)
 
 
@@ -173,9 +170,10 @@ def _of_array(place: Place, layout: str | None) -> Hierarchy:
             break
         here, name = above
         path = f"{name}/{path}" if path else name
-        if here.node.kind != "group":
+        try:
+            found = layouts.read(here.node, layout)
+        except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
             continue
-        found = layouts.read(here.node, layout)
         if any(level.path == path for candidate in found.multiscales for level in candidate.levels):
             return hierarchy_at(here, found)
     where = place.node.location
@@ -184,11 +182,3 @@ def _of_array(place: Place, layout: str | None) -> Hierarchy:
 
 def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
     return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader)
-
-
-def _nothing(node: Node, found: layouts.ReadResult) -> Exception:
-    """Returns the error for a group without a multiscale that can be used."""
-    broken = [problem for problem in found.problems if problem.requirement == "MUST"]
-    if broken:
-        return DocumentError(f"{node.location}: {broken[0].loc}: {broken[0].message}; see 'ziggurat check' for all rules", found.problems)
-    return NotFound(f"{node.location}: a Zarr group without a multiscale; list what is in it with 'ziggurat info', or build levels with 'ziggurat build'")

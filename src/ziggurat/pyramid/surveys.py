@@ -10,10 +10,10 @@ from pathlib import Path
 from ziggurat import layouts
 from ziggurat.model import ArrayInfo, Axis, Multiscale, SourceInfo
 from ziggurat.node import FileNode
-from ziggurat.problems import NotFound, Problem
+from ziggurat.problems import NotFound, Problem, shown
 from ziggurat.pyramid.levels import Pyramid
-from ziggurat.pyramid.opening import Place, existing, hierarchy_at, read
-from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, number, product, shown, table
+from ziggurat.pyramid.opening import Place, hierarchy_at, place_of, read
+from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, label, number, product, table, wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,15 @@ class Survey:
         words = [shown(self.location)]
         if self.zarr_format is not None:
             words.append(f"Zarr v{self.zarr_format}")
-        words += map(shown, self.layouts)
+        if len(self.layouts) > 1:
+            words.append(f"also {', '.join(map(shown, self.layouts[1:]))}")
         blocks = [" · ".join(words)]
-        blocks += [describe(pyramid, width=width) for pyramid in self.pyramids]
+        blocks += [describe(pyramid, width=width, located=False) for pyramid in self.pyramids]
         if self.source is not None:
             blocks.append(_source_shown(self.source))
         elif self.arrays and not self.pyramids:
             blocks.append("\n".join(table(("array", "shape", "chunks", "dtype", "size"), [_array_row(*item) for item in self.arrays], right=("size",))))
-        notes = _notes(self)
+        notes = [wrapped(*note, width) for note in _notes(self)]
         if notes:
             blocks.append("\n".join(notes))
         return "\n\n".join(blocks)
@@ -78,7 +79,7 @@ def survey(url: object, *, layout: str | None = None) -> Survey:
     Raises NotFound when nothing is there, DocumentError for a document that cannot be read, UnsupportedError for a file that is no image.
     """
     try:
-        place = Place(existing(url), url)
+        place = place_of(url)
     except NotFound:
         if isinstance(url, (str, Path)) and Path(url).is_file():
             return _of_file(url)
@@ -91,7 +92,10 @@ def survey(url: object, *, layout: str | None = None) -> Survey:
             return Survey(place.node.location, (), place.node.zarr_format, arrays=() if info is None else (("", info),))
         pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
         return Survey(hierarchy.location, hierarchy.layouts, place.node.zarr_format, pyramids, hierarchy.problems)
-    found = layouts.read(place.node, layout)
+    try:
+        found = layouts.read(place.node, layout)
+    except NotFound:
+        found = layouts.ReadResult(place.node.location, (), (), ())
     hierarchy = hierarchy_at(place, found)
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
     listed = {level.path.split("/")[0] for multiscale in found.multiscales for level in multiscale.levels}
@@ -124,24 +128,20 @@ def _of_file(path: str | Path) -> Survey:
         source.close()
 
 
-def _notes(survey: Survey) -> list[str]:
-    """Returns what should be said below the tables: problems, and what no multiscale lists."""
-    lines = [f"{shown(p.requirement)}  {shown(p.loc)}: {shown(p.message)}" for p in survey.problems if p.requirement != "MAY"]
-    if survey.pyramids:
-        if survey.shared:
-            lines.append(f"in more than one multiscale: {', '.join(map(shown, survey.shared))}")
-        if survey.arrays:
-            lines.append(f"in no multiscale: {', '.join(shown(path) for path, _ in survey.arrays)}")
-        if survey.groups:
-            lines.append(f"groups below: {', '.join(map(shown, survey.groups))}")
-    elif survey.source is not None:
-        lines.append(f"no levels yet: ziggurat build {shown(survey.location)}")
-    else:
-        if survey.groups:
-            lines.append(f"groups below: {', '.join(map(shown, survey.groups))}")
-        if not survey.problems:
-            lines.append("no multiscale here" + ("; 'ziggurat build' makes levels of an array" if survey.arrays else ""))
-    return lines
+def _notes(survey: Survey) -> list[tuple[str, str]]:
+    """Returns what should be said below the tables, as (word, text): problems, and what no multiscale lists."""
+    notes = [(label(p.requirement), f"{p.loc}: {p.message}") for p in survey.problems]
+    if survey.pyramids and survey.shared:
+        notes.append(("shared", f"{', '.join(survey.shared)}: in more than one multiscale"))
+    if survey.pyramids and survey.arrays:
+        notes.append(("besides", f"{', '.join(path for path, _ in survey.arrays)}: in no multiscale"))
+    if survey.groups:
+        notes.append(("groups", ", ".join(survey.groups)))
+    if survey.source is not None:
+        notes.append(("", f"no levels yet: ziggurat build {survey.location}"))
+    elif not survey.pyramids and not survey.problems:
+        notes.append(("", "no multiscale here" + ("; 'ziggurat build' makes levels of an array" if survey.arrays else "")))
+    return notes
 
 
 def _array_row(path: str, info: ArrayInfo) -> tuple[str, str, str, str, str]:

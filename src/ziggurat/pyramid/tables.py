@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import html
 import itertools
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ziggurat.model import Axis, Provenance
+from ziggurat.problems import Requirement, shown
 
 if TYPE_CHECKING:
     from ziggurat.pyramid.levels import LevelView, Pyramid
 
 GUESSED: tuple[Provenance, ...] = ("inferred", "absent")
 _MARK = "~"
+LABELS: tuple[tuple[Requirement, str], ...] = (("MUST", "broken"), ("SHOULD", "advice"), ("MAY", "may"), ("NOTE", "note"))
+"""What a problem of each requirement is called where people read it."""
 _LEGEND = "~ inferred: the document does not state it"
 _WIDE = 100
 """Columns: what a notebook's cell holds in a line."""
-
-
-def shown(text: object) -> str:
-    r"""Returns `text` with every character that is not printable (control codes, direction marks, line breaks) spelled out.
-
-    >>> shown("red\x1b[31m")
-    'red\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
 def bytes_shown(n_bytes: int) -> str:
@@ -60,6 +55,17 @@ def number(value: float) -> str:
     return f"{value + 0.0:.7g}"
 
 
+def label(requirement: Requirement) -> str:
+    """Returns what a problem of a requirement is called: `"broken"`, `"advice"`, `"note"`."""
+    return next(word for known, word in LABELS if known == requirement)
+
+
+def wrapped(word: str, text: str, width: int) -> str:
+    """Returns an escaped paragraph behind a word, in lines of at most `width` columns that line up behind it."""
+    start = f"{word:<8}" if word else ""
+    return textwrap.fill(shown(text), max(width, 40), initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False, break_on_hyphens=False)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> list[str]:
     """Returns aligned lines, the header first; columns named in `right` are flush right. Cells are escaped."""
     cells = [[shown(cell) for cell in row] for row in (header, *rows)]
@@ -79,12 +85,13 @@ def axes_shown(axes: Sequence[Axis]) -> str:
     """
     parts = []
     for unit, group in itertools.groupby(axes, key=lambda axis: axis.unit):
-        names = [shown(axis.name) + (_MARK if axis.provenance in GUESSED else "") for axis in group]
+        names = [(_MARK if axis.provenance in GUESSED else "") + shown(axis.name) for axis in group]
         parts.append(" ".join(names) + (f" ({shown(unit)})" if unit is not None else ""))
     return ", ".join(parts)
 
 
 def _title(pyramid: Pyramid) -> str:
+    """Returns what a multiscale is called, what it is written in, and which of several it is."""
     place, count = pyramid.position
     name = f"{shown(pyramid.name)!r}" if pyramid.name is not None else "without a name"
     words = [f"multiscale {name}", shown(pyramid.layout)]
@@ -95,10 +102,11 @@ def _title(pyramid: Pyramid) -> str:
     return " · ".join(words)
 
 
-def _facts(pyramid: Pyramid) -> list[tuple[str, str]]:
+def _facts(pyramid: Pyramid, *, located: bool) -> list[tuple[str, str]]:
     """Returns what holds for the whole pyramid: (word, text) pairs."""
     infos = [level.info for level in pyramid.levels]
-    facts = [("axes", axes_shown(pyramid.axes))]
+    facts = [("at", shown(pyramid.location))] if located else []
+    facts.append(("axes", axes_shown(pyramid.axes)))
     if not infos:
         return facts
     samples = [shown(infos[0].dtype)] if len({info.dtype for info in infos}) == 1 else []
@@ -125,9 +133,17 @@ def _placed_axes(pyramid: Pyramid) -> list[int]:
     return said or list(range(len(pyramid.axes)))
 
 
-def _numbers(values: Sequence[float], axes: Sequence[int], provenance: Provenance) -> str:
-    mark = _MARK if provenance in GUESSED else ""
-    return mark + " ".join(number(values[axis]) for axis in axes)
+def _aligned(word: str, pyramid: Pyramid, axes: Sequence[int], rows: Sequence[tuple[Sequence[float], Provenance] | None]) -> tuple[str, list[str]]:
+    """Returns a header and one cell per row, with the numbers of each axis below its name; None is a level without numbers."""
+    texts = [[] if row is None else [number(row[0][axis]) for axis in axes] for row in rows]
+    names = [shown(pyramid.axes[axis].name) for axis in axes]
+    widths = [max(len(name), *(len(text[i]) for text in texts if text)) for i, name in enumerate(names)]
+    cells = []
+    for row, text in zip(rows, texts, strict=True):
+        first = (_MARK if row is not None and row[1] in GUESSED else "") + (text[0] if text else "-")
+        rest = (f" {t.rjust(w)}" for t, w in zip(text[1:], widths[1:], strict=False))
+        cells.append(" " * len(word) + first.rjust(widths[0] + 1) + "".join(rest))
+    return f"{word} " + " ".join(name.rjust(w) for name, w in zip(names, widths, strict=True)), cells
 
 
 def _columns(pyramid: Pyramid) -> tuple[list[str], list[list[str]], list[str], list[list[str]]]:
@@ -135,25 +151,21 @@ def _columns(pyramid: Pyramid) -> tuple[list[str], list[list[str]], list[str], l
     infos = [level.info for level in pyramid.levels]
     each_dtype = len({info.dtype for info in infos}) > 1
     each_chunks = len({info.chunks for info in infos}) > 1
-    axes = _placed_axes(pyramid)
-    names = " ".join(pyramid.axes[axis].name for axis in axes)
     stored = ["level", "path", "shape", *(["chunks"] if each_chunks else []), *(["dtype"] if each_dtype else []), "size"]
-    placed = [f"scale {names}", f"translation {names}"]
     there: dict[int, LevelView] = {level.index: level for level in pyramid.levels}
-    stored_rows, placed_rows = [], []
-    for index, level in enumerate(pyramid.multiscale.levels):
-        view = there.get(index)
+    views = [there.get(index) for index in range(len(pyramid.multiscale.levels))]
+    rows = []
+    for index, (level, view) in enumerate(zip(pyramid.multiscale.levels, views, strict=True)):
         if view is None:
-            stored_rows.append([str(index), level.path, "missing", *["-"] * (len(stored) - 4), "-"])
-            placed_rows.append(["-", "-"])
+            rows.append([str(index), level.path, "missing", *["-"] * (len(stored) - 3)])
             continue
         info = view.info
-        size = bytes_shown(info.size_bytes) if info.itemsize else "?"
-        stored_rows.append(
-            [str(index), level.path, product(info.shape), *([product(info.chunks)] if each_chunks else []), *([info.dtype] if each_dtype else []), size]
-        )
-        placed_rows.append([_numbers(view.scale, axes, view.scale_provenance), _numbers(view.translation, axes, view.translation_provenance)])
-    return stored, stored_rows, placed, placed_rows
+        each = [*([product(info.chunks)] if each_chunks else []), *([info.dtype] if each_dtype else [])]
+        rows.append([str(index), level.path, product(info.shape), *each, bytes_shown(info.size_bytes) if info.itemsize else "?"])
+    axes = _placed_axes(pyramid)
+    scale, scales = _aligned("scale", pyramid, axes, [(v.scale, v.scale_provenance) if v else None for v in views])
+    shift, shifts = _aligned("translation", pyramid, axes, [(v.translation, v.translation_provenance) if v else None for v in views])
+    return stored, rows, [scale, shift], [list(pair) for pair in zip(scales, shifts, strict=True)]
 
 
 def _guessed(pyramid: Pyramid) -> bool:
@@ -162,10 +174,13 @@ def _guessed(pyramid: Pyramid) -> bool:
     )
 
 
-def describe(pyramid: Pyramid, *, width: int = _WIDE) -> str:
-    """Returns a pyramid as lines of at most `width` columns where the names allow it: title, facts, and a table of the levels."""
+def describe(pyramid: Pyramid, *, width: int = _WIDE, located: bool = True) -> str:
+    """Returns a pyramid as lines of at most `width` columns where the names allow it: title, facts, and a table of the levels.
+
+    `located` says where it is as well.
+    """
     lines = [_title(pyramid)]
-    facts = _facts(pyramid)
+    facts = _facts(pyramid, located=located)
     lines += [f"  {word:<8} {text}" for word, text in facts]
     if pyramid.levels:
         stored, stored_rows, placed, placed_rows = _columns(pyramid)
@@ -186,7 +201,7 @@ def describe_html(pyramid: Pyramid) -> str:
     def cell(text: str, tag: str = "td") -> str:
         return f'<{tag} style="text-align:left">{html.escape(shown(text))}</{tag}>'
 
-    facts = "".join(f"<tr>{cell(word, 'th')}{cell(text)}</tr>" for word, text in _facts(pyramid))
+    facts = "".join(f"<tr>{cell(word, 'th')}{cell(text)}</tr>" for word, text in _facts(pyramid, located=True))
     parts = [f"<div><p><strong>{html.escape(_title(pyramid))}</strong></p>", f"<table><tbody>{facts}</tbody></table>"]
     if pyramid.levels:
         stored, stored_rows, placed, placed_rows = _columns(pyramid)
