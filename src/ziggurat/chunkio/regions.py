@@ -33,7 +33,7 @@ def chunk_region(index: Sequence[int], chunks: Sequence[int], shape: Sequence[in
 def padded(block: AnyArray, chunks: tuple[int, ...], fill: np.generic) -> AnyArray:
     """Returns `block` as a whole chunk: itself when it is one, else a copy with the fill value behind its ends, C-contiguous."""
     if block.shape == chunks:
-        return np.ascontiguousarray(block)
+        return np.asarray(block, order="C")
     whole = np.full(chunks, fill, block.dtype)
     whole[tuple(slice(0, n) for n in block.shape)] = block
     return whole
@@ -65,7 +65,7 @@ def read_region(reader: ChunkReader, region: Sequence[slice], out: AnyArray | No
     scratch: AnyArray | None = None
     for pieces in itertools.product(*(list(_pieces(axis, c)) for axis, c in zip(wanted, chunks, strict=True))):
         index = tuple(piece[0] for piece in pieces)
-        place = out[tuple(piece[2] for piece in pieces)]
+        place = out[(*(piece[2] for piece in pieces), ...)]  # the dots keep an array of no axes an array
         if place.shape == chunks and place.flags.c_contiguous and place.dtype == reader.dtype:  # one whole chunk, and nothing between
             reader.read(index, place)
             continue

@@ -179,8 +179,8 @@ def fill_json(value: np.generic, *, zarr_format: int = 3) -> JSON:
     if not isinstance(value, np.floating):
         raise UnsupportedError(f"fill value {value!r}: expected a number")
     if np.isnan(value):
-        bits = value.astype(value.dtype.newbyteorder(">")).tobytes().hex()
-        usual = np.array(math.nan, value.dtype.newbyteorder(">")).tobytes().hex()
+        big_endian = value.dtype.newbyteorder(">")
+        bits, usual = (np.array(nan).astype(big_endian).tobytes().hex() for nan in (value, value.dtype.type(math.nan)))
         return "NaN" if zarr_format == 2 or bits == usual else f"0x{bits}"
     if np.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
@@ -225,7 +225,7 @@ def _document_v3(spec: ArraySpec) -> dict[str, JSON]:
         "codecs": codecs,
         "attributes": dict(spec.attributes),
     }
-    if spec.dimension_names is not None:
+    if spec.dimension_names:  # none at all for an array of no axes, as zarr-python does
         document["dimension_names"] = list(spec.dimension_names)
     return document | {"zarr_format": 3, "node_type": "array", "storage_transformers": []}
 
