@@ -175,7 +175,11 @@ def divide(sums: Array, n: int, out: Array) -> None:
 
 
 def _divide_float(sums: Array, n: int, out: Array) -> None:
-    if n & (n - 1) == 0:
+    if sums.dtype.kind == "c":
+        # part by part: dividing by a complex number rounds more than once
+        _divide_float(sums.real, n, out.real)
+        _divide_float(sums.imag, n, out.imag)
+    elif n & (n - 1) == 0:
         np.multiply(sums, sums.dtype.type(1 / n), out=out, casting="same_kind")
     else:
         np.divide(sums, sums.dtype.type(n), out=out, casting="same_kind")
@@ -206,7 +210,11 @@ def _divide_integer(sums: Array, n: int, out: Array) -> None:
 def divide_by(sums: Array, weights: Array, out: Array, missing: complex) -> None:
     """Divides sums by the number of valid samples behind each, half to even; `missing` where there is none."""
     none = weights == 0
-    if sums.dtype.kind in "fc":
+    if sums.dtype.kind == "c":
+        divide_by(sums.real, weights, out.real, missing.real)
+        divide_by(sums.imag, weights, out.imag, missing.imag)
+        return
+    if sums.dtype.kind == "f":
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             np.divide(sums, weights, out=out, casting="same_kind")
     else:

@@ -14,19 +14,50 @@ from ziggurat.kernels import ranks, windows
 from ziggurat.problems import PlanError
 from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting
 
+MOST_SPLIT = 1 << 31
+"""Most samples whose split sum of 64-bit integers can be divided: the remainder of the high limb and the low limb share 64 bits."""
+
 
 def _narrowest_sum(dtype: AnyDType, n: int) -> AnyDType | None:
     """Returns the narrowest integer type that holds sums of `n` samples plus `n // 2`, None when 64 bits do not."""
     info = np.iinfo(dtype.name)
-    for bits in (16, 32, 64):
-        wide = np.iinfo(f"{dtype.kind}{bits // 8}")
-        if bits > 8 * dtype.itemsize and int(info.max) * n + n // 2 <= int(wide.max) and int(info.min) * n >= int(wide.min):
+    for size in (2, 4, 8):
+        wide = np.iinfo(f"{dtype.kind}{size}")
+        if size > dtype.itemsize and int(info.max) * n + n // 2 <= int(wide.max) and int(info.min) * n >= int(wide.min):
             return wide.dtype
     return None
 
 
-def _narrowest_count(n: int) -> AnyDType:
+def _sum_dtypes(dtype: AnyDType, n: int) -> tuple[AnyDType, ...] | None:
+    """Returns the types of an exact sum of `n` samples, None when there is none: float64 and complex128 for what is no integer."""
+    if dtype.kind in "fc":
+        return (np.dtype(np.float64 if dtype.kind == "f" else np.complex128),)
+    if dtype.itemsize == 8:
+        return (dtype, np.dtype(np.uint64)) if n <= MOST_SPLIT else None
+    narrowest = _narrowest_sum(dtype, n)
+    return None if narrowest is None else (narrowest,)
+
+
+def narrowest_count(n: int) -> AnyDType:
+    """Returns the narrowest unsigned type that counts to `n`."""
     return np.dtype(next(f"u{size}" for size in (1, 2, 4, 8) if n < 1 << 8 * size))
+
+
+def sum_folding(setting: Setting) -> Folding:
+    """Returns the mean of one build.
+
+    Raises
+    ------
+    PlanError
+        When the exact sum behind a sample of some level does not fit: more than 2**32 samples of 32 bits, 2**31 of 64 bits.
+    """
+    sums = []
+    for level, n in enumerate(setting.window_sizes):
+        dtypes = _sum_dtypes(setting.dtype, n)
+        if dtypes is None:
+            raise PlanError(f"level {level}: the sum of {n} samples of {setting.dtype.name} does not fit 64 bits; build fewer levels")
+        sums.append(dtypes)
+    return SumFolding(setting, tuple(sums), tuple(narrowest_count(n) for n in setting.window_sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +65,19 @@ class SumFolding:
     """Mean: exact sums travel up, divided once per level by the number of valid base samples."""
 
     setting: Setting
+    sums: tuple[tuple[AnyDType, ...], ...]
+    """Types of the sums per level: integers where integers suffice, two limbs for those of 64 bits."""
+    counts: tuple[AnyDType, ...]
 
     @property
     def _is_split(self) -> bool:
-        return self.setting.dtype.kind in "ui" and self.setting.dtype.itemsize == 8
+        return len(self.sums[0]) == 2
 
     def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
-        """Types of the sums: integers where integers suffice; float64 and complex128 else; two limbs for 64-bit integers."""
-        dtype = self.setting.dtype
-        if dtype.kind == "f":
-            return (np.dtype(np.float64),)
-        if dtype.kind == "c":
-            return (np.dtype(np.complex128),)
-        if self._is_split:
-            return (dtype, np.dtype(np.uint64))
-        narrowest = _narrowest_sum(dtype, self.setting.window_sizes[level])
-        if narrowest is None:
-            raise PlanError(f"level {level}: the sum of {self.setting.window_sizes[level]} samples of {dtype.name} does not fit 64 bits; build fewer levels")
-        return (narrowest,)
+        return self.sums[level]
 
     def weight_dtype(self, level: int) -> AnyDType:
-        return _narrowest_count(self.setting.window_sizes[level])
+        return self.counts[level]
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         if level == 1 and child.weights is None:
@@ -130,7 +153,9 @@ class SumFolding:
         rare = np.nonzero(weights != weights.dtype.type(n))
         if not rare[0].size:
             return
-        missing: complex = math.nan if self.setting.nodata is None else self.setting.nodata
+        missing: complex = complex(math.nan, math.nan) if out.dtype.kind == "c" else math.nan
+        if self.setting.nodata is not None:
+            missing = self.setting.nodata
         some = np.empty(rare[0].size, out.dtype)
         few = weights[rare]
         if self._is_split:
@@ -152,7 +177,7 @@ class SampleFolding:
         return (self.setting.dtype,)
 
     def weight_dtype(self, level: int) -> AnyDType:
-        return _narrowest_count(self.setting.window_sizes[level])
+        return narrowest_count(self.setting.window_sizes[level])
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         self.kernel(child.values[0], factors, out[0], self.setting.nodata)

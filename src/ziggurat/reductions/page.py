@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from ziggurat.reductions.ports import Reduction
 from ziggurat.reductions.table import TABLE
 
@@ -28,7 +30,9 @@ the edge by reflection, so a sample lies where the metadata says. The expansion 
 there scikit-image interpolates with the edge sample not repeated, and here it is repeated, as in the smoothing.
 """
 
-ANCHORS = {"centre": "the window's centre, (factor - 1) / 2 finer steps after its first sample", "first": "the window's first sample: no shift"}
+ANCHORS = MappingProxyType(
+    {"centre": "the window's centre, (factor - 1) / 2 finer steps beyond its first sample", "first": "the window's first sample: no shift"}
+)
 COLUMNS = ("reduction", "anchor", "composes", "carries", "reads beyond its window", "levels hold")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ziggurat.kernels import ranks
 from ziggurat.problems import OptionError
-from ziggurat.reductions.foldings import SumFolding, Windows, first_sample, highest, lowest
+from ziggurat.reductions.foldings import Windows, first_sample, highest, lowest, sum_folding
 from ziggurat.reductions.ports import Reduction
 from ziggurat.reductions.smoothing import GaussianFilter
 
@@ -27,7 +27,7 @@ MEAN = Reduction(
     anchor="centre",
     composes=True,
     dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
-    factory=SumFolding,
+    factory=sum_folding,
     summary="The mean of the base samples behind a sample, exact at every level.",
     window=THE_FACTORS + ", cumulative: every level is the mean of the base samples under it",
     ties="half to even",
