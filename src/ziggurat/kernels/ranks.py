@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ziggurat.kernels.windows import Array, Factors, Region, fold, slabs, window_shape
+from ziggurat.kernels.windows import Array, Factors, Region, fold, slabs
 
 Comparator = tuple[int, int, bool, bool]
 """Two places, and whether the lower and the higher value are wanted afterwards."""
@@ -125,6 +125,8 @@ def _median_slab(block: Array, window: Factors, out: Array, nodata: complex | No
     if doubtful.any():
         at = np.nonzero(doubtful)
         out[at] = _median_of_valid(np.stack([view[at] for view in _places(block, window)]), nodata)
+    if block.dtype.kind == "f":
+        _unsign_zeros(out)
 
 
 def _median_of_valid(samples: Array, nodata: complex | None) -> Array:
@@ -244,22 +246,34 @@ def _from_keys(keys: Array, dtype: np.dtype[Any]) -> Array:
 def extreme(block: Array, factors: Factors, out: Array, op: np.ufunc, nodata: complex | None) -> None:
     """Writes the smallest or largest sample of each window (`op`: minimum, maximum; fmin, fmax for floats).
 
-    NaN and `nodata` are no samples; a window without samples becomes `nodata`, or NaN when that is not said.
+    NaN and `nodata` are no samples; a window without samples becomes `nodata`, or NaN when that is not said. Zeros come out positive.
     """
     missing = None if nodata is None else block == block.dtype.type(nodata)
     if missing is None or not missing.any():
         fold(block, factors, out, op)
-        return
-    if block.dtype.kind == "f":
-        missing |= np.isnan(block)
-    top = op in (np.minimum, np.fmin)
-    if block.dtype.kind == "f":
-        neutral: Any = np.inf if top else -np.inf
-    elif block.dtype.kind == "b":
-        neutral = top
+        empty = np.isnan(out) if block.dtype.kind == "f" else np.zeros(0, bool)
     else:
-        neutral = np.iinfo(block.dtype).max if top else np.iinfo(block.dtype).min
-    fold(np.where(missing, block.dtype.type(neutral), block), factors, out, op)
-    empty = np.empty(window_shape(block.shape, factors), bool)
-    fold(missing, factors, empty, np.logical_and)
-    out[empty] = nodata
+        if block.dtype.kind == "f":
+            missing |= np.isnan(block)
+        fold(np.where(missing, _neutral(block.dtype, op), block), factors, out, op)
+        empty = np.empty(out.shape, bool)
+        fold(missing, factors, empty, np.logical_and)
+    if block.dtype.kind == "f":
+        _unsign_zeros(out)
+    if empty.any():
+        out[empty] = math.nan if nodata is None else nodata
+
+
+def _neutral(dtype: np.dtype[Any], op: np.ufunc) -> Any:
+    """Returns the sample that never is the answer unless there is no other."""
+    top = op in (np.minimum, np.fmin)
+    if dtype.kind == "b":
+        return np.bool_(top)
+    if dtype.kind == "f":
+        return dtype.type(math.inf if top else -math.inf)
+    return np.iinfo(dtype).max if top else np.iinfo(dtype).min
+
+
+def _unsign_zeros(values: Array) -> None:
+    """Makes -0.0 into 0.0: they compare equal, and which of them `minimum` returns differs between vector lanes and loop tails."""
+    np.add(values, values.dtype.type(0), out=values)
