@@ -70,13 +70,20 @@ def _open_text(text: str, path: str | None) -> Source:
 def _open_local(place: Path, path: str | None) -> Source:
     """Opens a file or folder by what it holds, never by its name alone."""
     if not place.exists():
-        raise NotFound(f"{place}: no such file or folder")
+        if not any(sign in str(place) for sign in "*?["):
+            raise NotFound(f"{place}: no such file or folder")
+        from ziggurat.sources.slices import open_slices
+
+        return open_slices(str(place.absolute()))
+    place = place.resolve() if ".." in place.parts else place.absolute()
     if place.is_dir():
-        if any((place / marker).exists() for marker in _MARKERS):
+        if path is not None or any((place / marker).exists() for marker in _MARKERS):
             from ziggurat.sources.zarrays import open_zarr
 
-            return open_zarr(str(place.resolve()), path=path or "")
-        raise UnsupportedError(f"{place}: not a Zarr array or group; expected {UNDERSTOOD}")
+            return open_zarr(str(place), path=path or "")
+        from ziggurat.sources.slices import open_slices
+
+        return open_slices(str(place))
     try:
         with place.open("rb") as file:
             head = file.read(16)
@@ -84,7 +91,7 @@ def _open_local(place: Path, path: str | None) -> Source:
         raise StorageError(f"{place}: cannot be read ({error.strerror or error})") from error
     if path is not None and not (head.startswith(_TIFF) and path.isdecimal()):
         raise OptionError(f"{place}: path={path!r} names an array inside of a Zarr hierarchy (or the number of an image inside of a TIFF); leave it out")
-    return _open_file(place.resolve(), head, int(path or 0))
+    return _open_file(place, head, int(path or 0))
 
 
 def _open_file(place: Path, head: bytes, image: int) -> Source:
@@ -92,6 +99,10 @@ def _open_file(place: Path, head: bytes, image: int) -> Source:
         from ziggurat.sources.arrays import open_npy
 
         return open_npy(place)
+    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        from ziggurat.sources.images import open_image
+
+        return open_image(place)
     if head.startswith(_TIFF):
         from ziggurat.sources.tiffs import open_tiff
 
@@ -120,6 +131,15 @@ def _open_object(thing: object, path: str | None) -> Source:
         from ziggurat.sources.zarrays import open_zarr_object
 
         return open_zarr_object(thing, path=path or "")
+    if "xarray" in libraries or "dask" in libraries:
+        from ziggurat.sources import labelled
+
+        if hasattr(thing, "data_vars"):
+            return labelled.open_dataset(thing, path=path or "")
+        if hasattr(thing, "dims"):
+            return labelled.open_dataarray(thing)
+        if hasattr(thing, "chunks"):
+            return labelled.open_dask(thing)
     if all(hasattr(thing, name) for name in ("shape", "dtype", "__getitem__")):
         from ziggurat.sources.arrays import ArrayLike, open_arraylike
 

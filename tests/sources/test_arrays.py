@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +14,16 @@ from ziggurat.chunkio import AnyArray
 from ziggurat.problems import DocumentError, NotFound, OptionError, StorageError, UnsupportedError
 from ziggurat.sources import Source, open_source, regrid
 
+Whole = Callable[[Source], AnyArray]
+Drawn = Callable[..., AnyArray]
 DTYPES = ["?", "i1", "<i2", ">i2", "<i4", ">i8", "u1", ">u2", "<u4", "<u8", "<f2", ">f2", "<f4", ">f4", ">f8", "<c8", ">c16"]
-
-
-def whole(source: Source) -> AnyArray:
-    """Reads every block of the grid into one array."""
-    result = np.zeros(source.shape, source.dtype)
-    for index in itertools.product(*(range(-(-n // c)) for n, c in zip(source.shape, source.chunks, strict=True))):
-        block = np.zeros(source.chunks, source.dtype)
-        source.read(index, block)
-        region = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, source.chunks, source.shape, strict=True))
-        result[region] = block[tuple(slice(0, s.stop - s.start) for s in region)]
-    return result
-
-
-def drawn(shape: tuple[int, ...], dtype: str, seed: int = 7) -> AnyArray:
-    """Draws samples that use every byte of the dtype."""
-    random = np.random.default_rng(seed)
-    kind = np.dtype(dtype)
-    if kind.kind == "b":
-        return random.integers(0, 2, shape).astype(kind)
-    if kind.kind in "iu":
-        return random.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, dtype=kind.newbyteorder("="), endpoint=True).astype(kind)
-    if kind.kind == "c":
-        return (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(kind)
-    return random.normal(size=shape).astype(kind)
 
 
 # ----------------------------------------------------------------------------------------------------- arrays in memory
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_numeric_dtype_is_read_in_native_order(dtype: str) -> None:
+def test_every_numeric_dtype_is_read_in_native_order(dtype: str, whole: Whole, drawn: Drawn) -> None:
     array = drawn((5, 70, 131), dtype)
     source = open_source(array)
     assert source.dtype == np.dtype(dtype).newbyteorder("=") and source.dtype.isnative
@@ -54,18 +32,18 @@ def test_every_numeric_dtype_is_read_in_native_order(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1,), (300_000,), (1030, 700), (9, 70, 80), (2, 3, 70, 66), (2, 1, 3, 40, 41), (2, 1, 2, 3, 20, 21)])
-def test_ranks_one_to_six(shape: tuple[int, ...]) -> None:
+def test_ranks_one_to_six(shape: tuple[int, ...], whole: Whole, drawn: Drawn) -> None:
     array = drawn(shape, "<u2")
     np.testing.assert_array_equal(whole(open_source(array)), array)
 
 
 @pytest.mark.parametrize("view", [lambda a: np.asfortranarray(a), lambda a: a[::-1, ::2], lambda a: a.T, lambda a: np.broadcast_to(a[:1], (40, *a.shape[1:]))])
-def test_any_strides_are_read(view) -> None:  # type: ignore[no-untyped-def]
+def test_any_strides_are_read(view, whole: Whole, drawn: Drawn) -> None:  # type: ignore[no-untyped-def]
     array = view(drawn((30, 40, 50), "<i4"))
     np.testing.assert_array_equal(whole(open_source(array)), array)
 
 
-def test_regrid_changes_blocks_of_arrays_in_memory_and_nothing_else() -> None:
+def test_regrid_changes_blocks_of_arrays_in_memory_and_nothing_else(whole: Whole, drawn: Drawn) -> None:
     array = drawn((50, 60), "<u2")
     source = regrid(open_source(array), (7, 60))
     assert source.chunks == source.info.array.chunks == (7, 60)
@@ -107,14 +85,14 @@ def test_what_is_no_array_of_numbers_is_refused_in_one_sentence(array: object, w
     assert "\n" not in str(caught.value)
 
 
-def test_arrays_in_memory_are_pickled_as_themselves() -> None:
+def test_arrays_in_memory_are_pickled_as_themselves(whole: Whole, drawn: Drawn) -> None:
     array = drawn((40, 50), ">f4")
     source = pickle.loads(pickle.dumps(open_source(array)))
     np.testing.assert_array_equal(whole(source), array)
     assert source.info == open_source(array).info
 
 
-def test_stamps_of_arrays_in_memory_follow_their_samples() -> None:
+def test_stamps_of_arrays_in_memory_follow_their_samples(drawn: Drawn) -> None:
     array = drawn((40, 50), "u1")
     before = open_source(array).info.stamps
     assert before == open_source(array.copy()).info.stamps
@@ -127,7 +105,7 @@ def test_stamps_of_arrays_in_memory_follow_their_samples() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [">u2", "<f8", "?"])
-def test_npy_files_are_mapped_and_opened_again_elsewhere(tmp_path: Path, order: str, dtype: str) -> None:
+def test_npy_files_are_mapped_and_opened_again_elsewhere(tmp_path: Path, order: str, dtype: str, whole: Whole, drawn: Drawn) -> None:
     array = np.asarray(drawn((20, 70, 90), dtype), order=order)  # type: ignore[call-overload]
     np.save(tmp_path / "scan.01.npy", array)
     source = open_source(tmp_path / "scan.01.npy")
@@ -138,7 +116,7 @@ def test_npy_files_are_mapped_and_opened_again_elsewhere(tmp_path: Path, order: 
     np.testing.assert_array_equal(whole(pickle.loads(message)), array)
 
 
-def test_views_of_memory_maps_are_opened_again_from_their_file(tmp_path: Path) -> None:
+def test_views_of_memory_maps_are_opened_again_from_their_file(tmp_path: Path, whole: Whole, drawn: Drawn) -> None:
     mapped = np.memmap(tmp_path / "raw.bin", ">i4", "w+", offset=5000, shape=(30, 40, 50))
     mapped[...] = drawn(mapped.shape, ">i4")
     for view in (mapped, mapped[3:, ::2], mapped[:, ::-1].T):
@@ -190,7 +168,7 @@ class Sliced:
         return self.array[key]
 
 
-def test_anything_sliceable_is_read_in_its_own_chunks() -> None:
+def test_anything_sliceable_is_read_in_its_own_chunks(whole: Whole, drawn: Drawn) -> None:
     array = drawn((33, 44), ">u2")
     source = open_source(Sliced(array, chunks=(10, 20)))
     assert source.chunks == (10, 20)
@@ -227,6 +205,6 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
         open_source(tmp_path / "a.npy", path="x")
 
 
-def test_file_urls_are_paths(tmp_path: Path) -> None:
+def test_file_urls_are_paths(tmp_path: Path, whole: Whole) -> None:
     np.save(tmp_path / "a b.npy", np.arange(5))
     np.testing.assert_array_equal(whole(open_source((tmp_path / "a b.npy").as_uri())), np.arange(5))
