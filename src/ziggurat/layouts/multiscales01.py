@@ -149,9 +149,7 @@ def _written(multiscale: Multiscale) -> listed.Entry:
     entry["datasets"] = datasets
     listed.set_key(entry, "type", multiscale.type, listed.same_text(raw.get("type")))
     listed.set_key(entry, "metadata", multiscale.method, listed.as_object(raw.get("metadata")))
-    for key, value in multiscale.extra.items():
-        if key not in _LATER:
-            listed.set_key(entry, key, value, raw.get(key))
+    entry.update({key: value for key, value in multiscale.extra.items() if key not in _LATER and (key not in raw or raw[key] != value)})
     return entry
 
 

@@ -302,12 +302,14 @@ def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Vers
     """Returns the levels in the document's order with what it states, series transformations applied last. Source: formats.md 2.4."""
     problems: list[Problem] = []
     own: list[Transform] = []
+    broken: set[int] = set()
     whole = Transform()
     if facts.transformations:
         for j, dataset in enumerate(entry.datasets):
             transform, wrong = transformations(dataset.get("coordinateTransformations"), ndim, f"{entry.loc}.datasets[{j}].coordinateTransformations")
             own.append(transform)
             problems += wrong
+            broken |= {j} if wrong else set()
         if "coordinateTransformations" in entry.raw:
             whole, wrong = transformations(entry.raw["coordinateTransformations"], ndim, f"{entry.loc}.coordinateTransformations")
             problems += wrong
@@ -322,7 +324,9 @@ def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Vers
         transform = own[j] if own else Transform()
         if transform.scale is not None:
             level = replace(level, scale=_times(whole.scale, transform.scale), scale_provenance="stated")
-            if shifted or len(own) == 1:
+            if j in broken and transform.translation is None:
+                pass  # Nobody knows where it lies; the shapes tell.
+            elif shifted or len(own) == 1:
                 t = _plus(_times(whole.scale, transform.translation or (0.0,) * ndim), whole.translation)
                 level = replace(level, translation=t, translation_provenance="stated" if shifted or whole.translation else "absent")
             elif j == 0 and whole.translation is not None:
@@ -486,8 +490,7 @@ def _written(multiscale: Multiscale, facts: VersionFacts) -> listed.Entry:
     entry["datasets"] = datasets
     listed.set_key(entry, "type", multiscale.type, listed.same_text(raw.get("type")))
     listed.set_key(entry, "metadata", multiscale.method, listed.as_object(raw.get("metadata")))
-    for key, value in multiscale.extra.items():
-        listed.set_key(entry, key, value, raw.get(key))
+    entry.update({key: value for key, value in multiscale.extra.items() if key not in raw or raw[key] != value})
     return entry
 
 
@@ -518,10 +521,13 @@ def _transforms(level: Level) -> list[JSON]:
 
 
 def _write_axes(entry: listed.Entry, multiscale: Multiscale, facts: VersionFacts) -> None:
+    same = _is_read_from(multiscale, facts)
     raw = multiscale.raw.get("axes")
     forms = {isinstance(item, Mapping) for item in raw} if isinstance(raw, (list, tuple)) else set()
     if facts.axes == "none":
         entry.pop("axes", None)
+    elif same and not stated_axes(raw, "", facts)[0] and all(axis.provenance != "stated" for axis in multiscale.axes):
+        return  # What the arrays tell was never in the document.
     elif forms != {facts.axes == "objects"} or stated_axes(raw, "", facts)[0] != multiscale.axes:
         entry["axes"] = [_axis_object(axis) if facts.axes == "objects" else axis.name for axis in multiscale.axes]
 

@@ -60,6 +60,8 @@ def check_axis_facts(case: Case) -> Iterator[Problem]:
         return
     scale = case.multiscale.levels[0].scale if case.multiscale.levels else None
     for i, axis in enumerate(case.multiscale.axes):
+        if axis.provenance != "stated" or not case.raw.get("axes"):
+            continue
         loc = f"{case.loc}.axes[{i}]"
         if axis.kind is None and kind_of(axis.name) is not None:
             yield problem("OME009", f"{loc}.type", "is absent", f"write {kind_of(axis.name)!r}")

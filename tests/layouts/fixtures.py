@@ -1,0 +1,50 @@
+"""Reads the corpus: one JSON file is one tiny store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ziggurat.model import JSON
+from ziggurat.node import DictNode
+
+CORPUS = Path(__file__).parent.parent / "corpus"
+
+
+@dataclass(frozen=True)
+class Fixture:
+    layout: str
+    kind: str
+    name: str
+    rules: tuple[str, ...]
+    raises: str | None
+    documents: Mapping[str, Mapping[str, JSON] | bytes]
+
+    @property
+    def id(self) -> str:
+        return f"{self.layout}/{self.kind}/{self.name}"
+
+    def node(self) -> DictNode:
+        return DictNode(self.documents, location=self.id)
+
+    def write(self, folder: Path) -> Path:
+        """Writes the store to disk as the files that it would be."""
+        for key, document in self.documents.items():
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(document if isinstance(document, bytes) else json.dumps(document).encode())
+        return folder
+
+
+def load(path: Path) -> Fixture:
+    body = json.loads(path.read_text(encoding="utf-8"))
+    documents = {key: value.encode() if isinstance(value, str) else value for key, value in body["documents"].items()}
+    layout, kind = path.parts[-3:-1]
+    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents)
+
+
+FIXTURES = tuple(load(path) for path in sorted(CORPUS.glob("*/*/*.json")))
+READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and not fixture.name.startswith("OME020"))
+GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good")

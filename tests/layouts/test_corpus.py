@@ -1,0 +1,159 @@
+"""Every layout over every fixture: who claims it, what is wrong with it, and that writing back what was read changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.layouts.fixtures import CORPUS, FIXTURES, GOOD, READABLE, Fixture
+from ziggurat import layouts, problems
+from ziggurat.layouts.rules import FOUNDING, OME
+from ziggurat.model import Multiscale
+from ziggurat.node import DictNode, DocumentNode, FileNode
+from ziggurat.problems import DocumentError
+from ziggurat.validation import check_node
+
+
+def spelled(value: object) -> str:
+    """The exact text: order of keys and spelling of numbers included."""
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize("fixture", READABLE, ids=lambda f: f.id)
+def test_exactly_one_layout_has_the_strongest_claim(fixture: Fixture) -> None:
+    evidence = layouts.detect(fixture.node())
+    assert evidence[0].layout == fixture.layout
+    assert [e.layout for e in evidence].count(fixture.layout) == 1
+    assert len({e.layout.partition("@")[0] for e in evidence}) == len(evidence)
+
+
+@pytest.mark.parametrize("fixture", [f for f in FIXTURES if f.raises is None], ids=lambda f: f.id)
+def test_check_finds_exactly_the_broken_rules(fixture: Fixture) -> None:
+    report = check_node(fixture.node())
+    assert {p.rule for p in report} == set(fixture.rules)
+    assert all(p.message and p.source for p in report)
+    if fixture.kind == "broken":
+        assert {p.rule for p in report} >= {fixture.name.split("-")[0]}
+
+
+@pytest.mark.parametrize("fixture", GOOD, ids=lambda f: f.id)
+def test_good_fixtures_open_whole(fixture: Fixture) -> None:
+    result = layouts.read(fixture.node())
+    assert result.multiscales
+    for multiscale in result.multiscales:
+        assert all(level.array is not None and level.scale is not None and level.translation is not None for level in multiscale.levels)
+        assert {len(level.scale or ()) for level in multiscale.levels} == {multiscale.ndim}
+        sizes = [level.array.size_bytes // level.array.itemsize for level in multiscale.levels if level.array]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("fixture", [f for f in FIXTURES if f.raises is not None], ids=lambda f: f.id)
+def test_documents_that_are_no_json_raise_with_file_and_place(fixture: Fixture) -> None:
+    with pytest.raises(DocumentError) as caught:
+        check_node(fixture.node())
+    assert type(caught.value) is getattr(problems, fixture.raises or "")
+    assert ".zattrs" in str(caught.value)
+    if fixture.name not in ("JSON-deep", "JSON-list"):
+        assert "line" in str(caught.value) and "column" in str(caught.value)
+
+
+def test_the_founding_text_says_what_is_wrong_with_it() -> None:
+    by_name = {f.name: f for f in FIXTURES}
+    with pytest.raises(DocumentError, match=r"\.zattrs, line 2, column 3: a curly quote"):
+        by_name["JSON-founding-text"].node().attributes  # noqa: B018
+    with pytest.raises(DocumentError, match=r"line 13, column 6: a comment, and JSON has none"):
+        by_name["JSON-comment"].node().attributes  # noqa: B018
+
+
+def test_the_founding_sample_gets_two_lines_of_advice() -> None:
+    report = check_node(next(f for f in FIXTURES if f.name == "founding-sample").node())
+    assert [(p.rule, p.loc) for p in report.of("SHOULD")] == [("MS011", "multiscales[0].metadata"), ("MS011", "multiscales[1].metadata")]
+    assert report.ok and not report.ok_strict
+
+
+@pytest.mark.parametrize("fixture", READABLE, ids=lambda f: f.id)
+def test_writing_back_what_was_read_changes_nothing(fixture: Fixture) -> None:
+    node = fixture.node()
+    result = layouts.read(node)
+    version = layouts.version_of(result.layout)
+    existing = dict(node.attributes)
+    before = spelled(existing)
+    try:
+        written = layouts.find(result.layout).write(result.multiscales, version=version, existing=existing)
+    except problems.LayoutError:
+        pytest.fail("what was read must be writable")
+    if fixture.name == "MS001-object" or fixture.name == "MS001-empty-list" or fixture.name == "OME001-empty":
+        assert written.attributes[""].keys() == existing.keys()
+    else:
+        assert spelled(written.attributes[""]) == before
+    assert spelled(existing) == before
+    assert written.lost == () or fixture.layout in ("ome-zarr@0.1", "ome-zarr@0.2", "ome-zarr@0.3")
+
+
+def rewritten(fixture: Fixture, multiscales: tuple[Multiscale, ...], version: str) -> tuple[Multiscale, ...]:
+    """Writes series without their raw documents and reads them again over the same arrays."""
+    name = fixture.layout.partition("@")[0]
+    bare = [replace(m, raw={}, layout="") for m in multiscales]
+    attributes = layouts.find(name).write(bare, version=version, existing={}).attributes[""]
+    documents = {k: v for k, v in fixture.documents.items() if k not in (".zattrs", "zarr.json", ".zmetadata") and not k.startswith("labels/")}
+    if "zarr.json" in fixture.documents:
+        documents["zarr.json"] = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    else:
+        documents[".zattrs"] = attributes
+    if fixture.layout in ("ome-zarr@0.1", "ome-zarr@0.2"):
+        attributes["omero"] = {"channels": []}
+    return layouts.read(DictNode(documents)).multiscales
+
+
+def facts(multiscale: Multiscale) -> Multiscale:
+    return replace(multiscale, raw={}, layout="")
+
+
+@pytest.mark.parametrize("fixture", [f for f in GOOD if f.name != "bioformats2raw"], ids=lambda f: f.id)
+def test_reading_what_was_written_anew_gives_the_same_series(fixture: Fixture) -> None:
+    multiscales = layouts.read(fixture.node()).multiscales
+    again = rewritten(fixture, multiscales, layouts.version_of(fixture.layout))
+    assert [facts(m) for m in again] == [facts(m) for m in multiscales]
+    assert [m.extra for m in again] == [m.extra for m in multiscales]
+    assert [[level.extra for level in m.levels] for m in again] == [[level.extra for level in m.levels] for m in multiscales]
+
+
+@pytest.mark.parametrize("fixture", READABLE, ids=lambda f: f.id)
+def test_a_folder_reads_as_the_dict_does(fixture: Fixture, tmp_path: Path) -> None:
+    node = FileNode(fixture.write(tmp_path))
+    ours, theirs = layouts.read(node), layouts.read(fixture.node())
+    assert ours.multiscales == theirs.multiscales
+    assert [(p.rule, p.loc) for p in ours.problems] == [(p.rule, p.loc) for p in theirs.problems]
+
+
+@pytest.mark.parametrize("fixture", GOOD, ids=lambda f: f.id)
+def test_opening_lists_nothing_and_reads_no_more_than_it_must(fixture: Fixture) -> None:
+    read: list[str] = []
+
+    def get(key: str) -> bytes | None:
+        read.append(key)
+        value = fixture.documents.get(key)
+        return value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+
+    def names(path: str) -> list[str]:
+        raise AssertionError(f"{path!r} was listed")
+
+    result = layouts.read(DocumentNode(get, names, location="counted"))
+    n_arrays = len({level.path for m in result.multiscales for level in m.levels})
+    # In Zarr v2 a base must be asked beside its own document for the names of its axes, where the layout does not state them.
+    extra = len({m.levels[0].path for m in result.multiscales}) if fixture.layout in ("multiscales@0.1", "ome-zarr@0.1", "ome-zarr@0.2") else 0
+    assert len(read) <= 2 + n_arrays + (extra if ".zgroup" in fixture.documents else 0)
+    assert len(read) == len(set(read))
+
+
+def test_every_rule_that_can_be_found_broken_has_a_broken_fixture() -> None:
+    broken = {f.name.split("-")[0] for f in FIXTURES if f.kind == "broken"}
+    assert {rule.id for rule in (*FOUNDING, *OME) if rule.requirement != "MAY"} <= broken
+
+
+def test_every_fixture_has_a_line_of_provenance() -> None:
+    page = (CORPUS / "PROVENANCE.md").read_text(encoding="utf-8")
+    assert [f.id for f in FIXTURES if f"| {f.kind}/{f.name} |" not in page] == []
