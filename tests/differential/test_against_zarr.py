@@ -167,9 +167,7 @@ def zarr_array(store: MemoryStore, case: Case) -> zarr.Array:
         index_codecs: list[object] = [BytesCodec(endian="big" if "big" in case.shards else "little")]
         if "without" not in case.shards:
             index_codecs.append(Crc32cCodec())
-        serializer = ShardingCodec(
-            chunk_shape=case.chunks, codecs=[serializer, *compressors], index_codecs=index_codecs, index_location=spec.index_location
-        )
+        serializer = ShardingCodec(chunk_shape=case.chunks, codecs=[serializer, *compressors], index_codecs=index_codecs, index_location=spec.index_location)
         compressors, outer = [], spec.shards
     return zarr.create_array(
         **common,
