@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,10 @@ from ziggurat.cli.talk import Talk, is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+
+_PATIENCE_SECONDS = 2.0
+"""A log says nothing of a build that is over sooner."""
 
 
 class Event(Protocol):
@@ -28,8 +33,10 @@ class Event(Protocol):
 class Progress:
     """Shows the events of one build; what a build takes as `progress`. A context, so that a bar is closed whatever happens."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._talk = talk
+        self._clock = clock
+        self._started = clock()
         self._show: Callable[[Event], None] = self._log
         self._said = 0
         self._resumed = False
@@ -60,7 +67,7 @@ class Progress:
 
     def _log(self, event: Event) -> None:
         tenth = int(event.fraction * 10)
-        if tenth > self._said:
+        if tenth > self._said and self._clock() - self._started >= _PATIENCE_SECONDS:
             self._said = tenth
             self._talk.say(f"{tenth * 10:3d} %  {event.n_done:,} of {event.n_total:,} tasks")
 

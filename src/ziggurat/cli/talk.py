@@ -38,7 +38,7 @@ class Talk:
 def data(text: str, *, label: str = "", style: str | None = None) -> None:
     """Writes lines of data to standard output, every name in them escaped; `label` comes first, in a colour."""
     lines = "\n".join(map(shown, text.split("\n")))
-    click.echo(f"{click.style(label, fg=style)}  {lines}" if label else lines)
+    click.echo(f"{click.style(f'{label:<6}', fg=style)}  {lines}" if label else lines)
 
 
 def data_json(value: object) -> None:

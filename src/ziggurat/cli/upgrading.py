@@ -32,7 +32,7 @@ def upgrade(talk: Talk, source: str, to: str, dest: str | None, transpose: str |
     """
     from ziggurat import transfer
 
-    if dest is None and not dry_run:
+    if dest is None and not dry_run and transfer.upgrade(source, to=to, transpose=transpose, dry_run=True).changes:
         talk.say(f"in place: the documents of {source} change, its samples do not")
     result = transfer.upgrade(source, to=to, dest=dest, transpose=transpose, dry_run=dry_run)
     if as_json:

@@ -93,7 +93,7 @@ def axes_shown(axes: Sequence[Axis]) -> str:
 def _title(pyramid: Pyramid) -> str:
     """Returns what a multiscale is called, what it is written in, and which of several it is."""
     place, count = pyramid.position
-    name = f"{shown(pyramid.name)!r}" if pyramid.name is not None else "without a name"
+    name = f"'{shown(pyramid.name)}'" if pyramid.name is not None else "without a name"
     words = [f"multiscale {name}", shown(pyramid.layout)]
     if pyramid.type is not None:
         words.append(f"type {shown(pyramid.type)}")
