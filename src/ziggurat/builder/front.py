@@ -13,7 +13,7 @@ from ziggurat import reductions
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import Job, Meter, ProgressCallback, make_walk, run_pass
-from ziggurat.builder.site import Site, n_expected, open_site
+from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
 from ziggurat.builder.targets import Destination, check_free, find_destination
 from ziggurat.builder.walk import Tally
 from ziggurat.journal import Journal, locked
@@ -159,6 +159,8 @@ def _planned(
     else:
         made = _checked(given, options, opened, destination)
         opened = regrid(opened, _source_order(given, given.source_chunks))
+    if made.codecs is not None:
+        parse_codec(made.codecs)  # before anything is written
     check_free(destination, made)
     return opened, destination, made
 
