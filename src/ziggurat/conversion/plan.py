@@ -173,7 +173,11 @@ class _Upgrade:
         node = root.child(path) if path else root
         if not any(_family(evidence.layout) for evidence in layouts.detect(node)):
             return ()
-        return tuple(multiscale for multiscale in layouts.read(node).multiscales if _family(multiscale.layout))
+        found = [multiscale for multiscale in layouts.read(node).multiscales if _family(multiscale.layout)]
+        if any(multiscale.ndim == len(ome_zarr.LETTERS) and _unnamed(multiscale) for multiscale in found):
+            # Five axes that nothing names are OME's t, c, z, y, x, also between two steps of an upgrade that was interrupted.
+            found = list(layouts.read(node, ome_zarr.NAME).multiscales)
+        return tuple(found)
 
     def _transpose(self, path: str, multiscales: Sequence[Multiscale], wanted: Sequence[str]) -> None:
         """Puts the multiscales of a group, and their levels, into the order `wanted`."""
@@ -246,7 +250,7 @@ class _Upgrade:
     def _refuse_axes(self, multiscale: Multiscale, loc: str) -> None:
         """Raises LayoutError when the wanted version forbids the axes, naming the ways out. Source: formats 15.11."""
         axes = multiscale.axes
-        if not axes or any(axis.provenance == "absent" for axis in axes):
+        if not axes or _unnamed(multiscale):
             raise LayoutError(
                 f"{loc} has {len(axes) or 'no'} axes that neither the document nor the arrays name, and {self.to} needs their names; "
                 "write them into the base array's own attributes (_ARRAY_DIMENSIONS), or stay with " + multiscale.layout
@@ -346,6 +350,10 @@ class _Upgrade:
 
 def _family(layout: str) -> bool:
     return layout == "multiscales@0.1" or layout.startswith("ome-zarr@")
+
+
+def _unnamed(multiscale: Multiscale) -> bool:
+    return any(axis.provenance == "absent" for axis in multiscale.axes)
 
 
 def _version_of(layout: str) -> series.Version:
