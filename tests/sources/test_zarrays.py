@@ -90,9 +90,7 @@ def multiscale(tmp_path: Path, array: AnyArray, path: str = "0") -> Path:
     placed = [{"type": "scale", "scale": [2.0, 0.5, 0.5]}, {"type": "translation", "translation": [1.0, 0.0, 7.0]}]
     series = {
         "axes": [{"name": "z", "type": "space", "unit": "micrometer"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}],
-        "datasets": [
-            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": [2.0, 0.5, 0.5]}, {"type": "translation", "translation": [1.0, 0.0, 7.0]}]}
-        ],
+        "datasets": [{"path": path, "coordinateTransformations": placed}],
         "name": "cells",
     }
     group = zarr.open_group(tmp_path / "a.ome.zarr", mode="w", attributes={"ome": {"version": "0.5", "multiscales": [series]}})
