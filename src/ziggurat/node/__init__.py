@@ -199,7 +199,7 @@ class DocumentNode:
 
     def consolidated(self) -> Mapping[str, Mapping[str, JSON]] | None:
         if self.zarr_format != 3:
-            document = self._fetch(".zmetadata")
+            document = self._document(".zmetadata")
             entries = None if document is None else document.get("metadata")
             suffix = ""
         else:
@@ -222,7 +222,7 @@ class DocumentNode:
             self._format = 3
         if self._use_copy:
             prefix = f"{self._path}/" if self._path else ""
-            if self._format is None and self._fetch(".zmetadata") is not None:
+            if self._format is None and self._document(".zmetadata") is not None:
                 self._format = 2
             if self._format is not None:
                 self._copy = {prefix + key: value for key, value in (self.consolidated() or {}).items()}
