@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ziggurat.chunkio import Buffer
 from ziggurat.problems import MissingExtra, OptionError, StorageError
 
 _SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "http", "https", "memory")
-_RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+_RETRY = MappingProxyType({"max_retries": 3, "retry_timeout": timedelta(seconds=60)})
 """obstore's own default keeps asking a dead server for three minutes."""
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def open_url(url: str, *, writable: bool) -> ObjectStore:
         return ObjectStore(MemoryStore(), writable=writable, location=url)
     options = {"allow_http": True} if scheme == "http" else None
     try:
-        store: object = from_url(url, client_options=options, retry_config=_RETRY)
+        store: object = from_url(url, client_options=options, retry_config=dict(_RETRY))
     except (BaseError, ValueError) as error:
         raise OptionError(f"{url!r}: cannot be opened: {_first_line(error)}") from error
     return ObjectStore(store, writable=writable, location=url)
