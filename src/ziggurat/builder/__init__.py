@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from ziggurat.builder.front import build, plan
 from ziggurat.builder.result import BuildResult
-from ziggurat.builder.run import Progress
+from ziggurat.builder.tasks import Progress
 
 __all__ = ["BuildResult", "Progress", "build", "plan"]

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 
 from ziggurat import reductions
 from ziggurat.builder import publish as publishing
+from ziggurat.builder.job import Job
 from ziggurat.builder.result import BuildResult
-from ziggurat.builder.run import Job, Meter, ProgressCallback, make_walk, run_pass
+from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
-from ziggurat.builder.targets import Destination, check_free, find_destination
-from ziggurat.builder.walk import Tally
+from ziggurat.builder.targets import Destination, check_free, find_destination, replaced_levels
+from ziggurat.builder.tasks import Index, Meter, ProgressCallback, Tally
 from ziggurat.journal import Journal, locked
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, make_plan
@@ -207,47 +208,34 @@ def _run(
     if executor is not None and site.folder is None:
         raise PlanError(f"executor: workers hand back through a local target, found {destination.location}; leave executor out, or build locally and copy")
     meter = Meter(made.n_tasks, progress)
-    tally = Tally()
     with ExitStack() as held:
         journal = None
-        finished: dict[tuple[int, tuple[int, ...]], bytes] = {}
+        finished: dict[tuple[int, Index], bytes] = {}
         if site.folder is not None:
             held.enter_context(locked(site.folder))
             journal = Journal(site.folder, made.fingerprint, sync=made.durability != "none")
             held.callback(journal.close)
             finished = journal.open(json.dumps(made.to_json(), indent=1))
         writers = site.create()
-        place = str(site.folder) if site.folder is not None else ""
-        job = Job(made, opened, writers, row, place, made.fingerprint)
-        if row.halo:
-            from ziggurat.builder.filters import run_filters
-
-            run_filters(job, site, tally, meter, journal=journal, executor=executor)
-        else:
-            for number in range(len(made.passes)):
-                walk = make_walk(made, number, opened, writers, row)
-                mine = {root: data for (n, root), data in finished.items() if n == number}
-                run_pass(walk, job, journal=journal, finished=mine, executor=executor, meter=meter)
-                tally.add(walk.tally())
-        _count(made, writers, tally)
-        old = site.replace_old()
+        readers = {k: site.reader(k) for k in site.written} if row.halo else {}
+        job = Job(made, opened, writers, row, str(site.folder or ""), readers)
+        tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
+        _count(site, writers, tally)
+        site.replace_old(replaced_levels(destination, made))
         publishing.publish(site, destination, ziggurat.__version__)
         if journal is not None:
             journal.remove()
-        _ = old
     site.move_home()
     return tally, meter
 
 
-def _count(made: BuildPlan, writers: Mapping[int, object], tally: Tally) -> None:
+def _count(site: Site, writers: Mapping[int, object], tally: Tally) -> None:
     """Raises StorageError unless every chunk of every level was written: what is published is whole."""
-    for k, n in n_expected(made).items():
+    for k, n in n_expected(site).items():
         found = tally.written.get(k, 0)
         held = getattr(writers[k], "open_shards", 0)
         if found != n or held:
-            raise StorageError(
-                f"level {k} ({made.levels[k].path}): {found} of {n} chunks written, {held} shards open; nothing was published, run the build again"
-            )
+            raise StorageError(f"{site.path(k)}: {found} of {n} chunks written, {held} shards open; nothing was published, run the build again")
 
 
 def _result(destination: Destination, made: BuildPlan, tally: Tally, meter: Meter, seconds: float) -> BuildResult:

@@ -57,7 +57,7 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
     if plan.nodata is not None:
         kwargs["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
     if plan.residual_base:
-        kwargs["residual_base"] = True
+        kwargs["residual_base"] = plan.residual_base
     method: dict[str, JSON] = {"method": f"ziggurat.{plan.reduction}", "version": version, "args": [], "kwargs": kwargs}
     return Multiscale(levels, plan.axes, name=plan.name, type=plan.reduction, method=method, layout=plan.layout)
 
@@ -133,7 +133,7 @@ def _below(site: Site, names: Sequence[str]) -> dict[str, JSON]:
         name, document = _empty_group(site.plan)
         found.setdefault(f"{path}/{name}", document)
     for k in site.written:
-        found.update({f"{site.plan.levels[k].path}/{name}": document for name, document in site.documents(k).items()})
+        found.update({f"{site.path(k)}/{name}": document for name, document in site.documents(k).items()})
     return found
 
 
@@ -176,8 +176,8 @@ def _window(samples: AnyArray) -> dict[str, JSON]:
     start, end = (float(v) for v in np.percentile(values, _WINDOW_PERCENTILES))
     low, high = float(values.min()), float(values.max())
     if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
-        limits = np.iinfo(samples.dtype)
-        low, high = float(limits.min), float(limits.max)
+        bits = 8 * samples.dtype.itemsize
+        low, high = (0.0, 2.0**bits - 1) if samples.dtype.kind == "u" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
     if end <= start:
         end = start + 1.0
     return {"start": start, "end": end, "min": min(low, start), "max": max(high, end)}

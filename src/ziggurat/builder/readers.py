@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ziggurat.chunkio import AnyArray, Buffer, ChunkReader
 
 
+@runtime_checkable
 class EncodedReader(ChunkReader, Protocol):
     """A reader that also hands out the stored bytes."""
 
@@ -19,6 +20,7 @@ class EncodedReader(ChunkReader, Protocol):
     def decode(self, index: tuple[int, ...], data: Buffer, out: AnyArray) -> None: ...
 
 
+@runtime_checkable
 class EncodedWriter(Protocol):
     """A writer that takes bytes that are encoded already."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from ziggurat import storage
+from ziggurat.builder.filters import RESIDUAL
 from ziggurat.builder.targets import Destination, work_folder
-from ziggurat.chunkio import ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, codec_of
+from ziggurat.chunkio import ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
 from ziggurat.journal import FOLDER
 from ziggurat.model import JSON, SourceInfo
 from ziggurat.planner import BuildPlan
@@ -45,12 +45,17 @@ class Site:
     def key(self, k: int) -> str:
         """Returns the path of level `k` inside the store."""
         staged = self.staging if k or not self.plan.in_place else ""
-        return f"{self.prefix}{staged}{self.plan.levels[k].path}"
+        return f"{self.prefix}{staged}{self.path(k)}"
+
+    def path(self, k: int) -> str:
+        """Returns the path of level `k` inside the group when it is published."""
+        return self.plan.levels[k].path if k != RESIDUAL else self.plan.residual_base or ""
 
     @property
     def written(self) -> tuple[int, ...]:
         """Levels whose arrays this build makes."""
-        return tuple(k for k in range(self.plan.n_levels) if k or self.plan.base != "stays")
+        levels = [k for k in range(self.plan.n_levels) if k or self.plan.base != "stays"]
+        return (*levels, RESIDUAL) if self.plan.residual_base else tuple(levels)
 
     def create(self) -> dict[int, ChunkWriter]:
         """Writes the documents of every new array and returns their writers. Raises StorageError."""
@@ -68,8 +73,8 @@ class Site:
         return storage.open_array(self.store, self.key(k), main, self.plan.zarr_format)
 
     def _spec(self, k: int) -> ArraySpec:
-        plan, level = self.plan, self.plan.levels[k]
-        dtype = np.dtype(level.dtype)
+        plan, level = self.plan, self.plan.levels[max(k, 0)]
+        dtype = np.dtype(plan.levels[-1].dtype if k == RESIDUAL else level.dtype)
         verbatim = k == 0 and plan.base == "verbatim"
         if verbatim and _is_big_endian(self.info):
             dtype = dtype.newbyteorder(">")
@@ -80,26 +85,26 @@ class Site:
             chunks=level.chunks,
             shards=level.shards,
             codec=level_codec(plan, self.info),
-            fill_value=_fill_value(plan, level),
+            fill_value=_fill_value(plan, dtype),
             dimension_names=tuple(a.name for a in plan.axes),
             zarr_format=zarr_format,
             separator="." if plan.separator == "." else "/",
             attributes=_geometry(plan, level) if plan.array_geometry else {},
         )
 
-    def replace_old(self) -> Path | None:
-        """Moves what was staged to its place, what stood there aside. Returns the folder of the old, to be removed after publishing."""
-        if self.staging and self.folder is not None:
-            aside = self.folder / FOLDER / self.plan.fingerprint / "old"
-            for level in self.plan.levels[1:]:
-                place = self.folder / level.path
-                if place.exists():
-                    (aside / level.path).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(place, aside / level.path)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self.folder / self.staging / level.path, place)
-            return aside
-        return None
+    def replace_old(self, replaced: Sequence[str]) -> None:
+        """Moves what was staged to its place, and the levels of the series that are replaced aside, below the journal."""
+        if not self.staging or self.folder is None:
+            return
+        aside = self.folder / FOLDER / self.plan.fingerprint / "old"
+        ours = [self.path(k) for k in self.written]
+        for path in dict.fromkeys([*replaced, *ours]):
+            if (self.folder / path).exists():
+                (aside / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.folder / path, aside / path)
+        for path in ours:
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.folder / self.staging / path, self.folder / path)
 
     def move_home(self) -> None:
         """Puts a new store in the place of the old one, which is moved aside first and removed after. Raises StorageError."""
@@ -170,21 +175,16 @@ def parse_codec(text: str) -> Codec:
 
 
 def _is_big_endian(info: SourceInfo) -> bool:
-    from ziggurat.chunkio import array_facts
-
     return info.array_document is not None and info.array.zarr_format is not None and array_facts(info.array_document, info.array.zarr_format).big_endian
 
 
-def _fill_value(plan: BuildPlan, level: LevelPlan) -> JSON:
-    """Returns the fill value as a document says it; 0 where the level's dtype is another than the base's and cannot hold it."""
-    from ziggurat.chunkio import fill_scalar
-
-    value = plan.fill_value
+def _fill_value(plan: BuildPlan, dtype: np.dtype[np.generic]) -> JSON:
+    """Returns the fill value as a document says it; 0 where the array's dtype is another than the base's and cannot hold it."""
     try:
-        fill_scalar(value, np.dtype(level.dtype))
+        fill_scalar(plan.fill_value, dtype)
     except OptionError:
         return 0
-    return value
+    return plan.fill_value
 
 
 def _geometry(plan: BuildPlan, level: LevelPlan) -> dict[str, JSON]:
@@ -198,8 +198,6 @@ def _geometry(plan: BuildPlan, level: LevelPlan) -> dict[str, JSON]:
     return {"transform": transform}
 
 
-def n_expected(plan: BuildPlan) -> dict[int, int]:
+def n_expected(site: Site) -> dict[int, int]:
     """Returns how many chunks of each level must have been handed to a writer before the build may be published."""
-    return {
-        k: math.prod(-(-n // c) for n, c in zip(level.shape, level.chunks, strict=True)) for k, level in enumerate(plan.levels) if k or plan.base != "stays"
-    }
+    return {k: site.plan.levels[max(k, 0)].n_chunks for k in site.written}

@@ -65,8 +65,14 @@ def find_destination(source: Source, target: object, options: BuildOptions, *, a
             return source, _in_place(source, add=add, overwrite=overwrite)
         target = _beside(info, options)
     if isinstance(target, os.PathLike) or (isinstance(target, str) and "://" not in target):
-        return _local(source, Path(os.path.abspath(os.fspath(target))), add=add, overwrite=overwrite)
+        return _local(source, _absolute(target), add=add, overwrite=overwrite)
     return source, _remote(source, target, add=add, overwrite=overwrite)
+
+
+def _absolute(place: str | os.PathLike[str]) -> Path:
+    """Returns an absolute path; a link at its end is kept, so that it can be refused."""
+    path = Path(place).absolute()
+    return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
 
 
 def _beside(info: SourceInfo, options: BuildOptions) -> str:
@@ -111,7 +117,7 @@ def _layout(series: tuple[Multiscale, ...]) -> str | None:
 
 def _folder(root: object, prefix: str) -> Path | None:
     if isinstance(root, os.PathLike) or (isinstance(root, str) and "://" not in root):
-        return Path(os.path.abspath(os.fspath(root))) / prefix
+        return _absolute(root) / prefix
     folder = getattr(root, "root", None)
     return folder / prefix if isinstance(folder, Path) else None
 
@@ -245,3 +251,10 @@ def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, 
         return destination.series
     ours = {level.path for level in plan.levels[1:]}
     return tuple(m for m in destination.series if not ours & {level.path for level in m.levels})
+
+
+def replaced_levels(destination: Destination, plan: BuildPlan) -> tuple[str, ...]:
+    """Returns the paths of arrays that only replaced series list, the base left out: they go when the new series is published."""
+    kept = kept_series(destination, plan)
+    stays = {level.path for m in kept for level in m.levels} | {plan.levels[0].path}
+    return tuple(level.path for m in destination.series if m not in kept for level in m.levels if level.path not in stays)

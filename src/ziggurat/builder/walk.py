@@ -15,39 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter
+from ziggurat.builder.tasks import Index, Tally
+from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.tiles import Shape, hit, order
 from ziggurat.reductions import Carry, Counts, Folding
 
-Index = tuple[int, ...]
 Box = tuple[tuple[int, int], ...]
 """Half-open interval per axis, in samples of one level."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was really done, to be compared with the plan. Guarded by the walk's lock."""
-
-    n_chunk_reads: int = 0
-    written: dict[int, int] = field(default_factory=dict)
-    """Chunks handed to the writer, by level, all-fill ones included."""
-    written_bytes: int = 0
-    """Encoded bytes."""
-    copied_bytes: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Sum and number of valid base samples, where the reduction carries sums."""
-    last: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Sum and number of valid samples of the coarsest level."""
-
-    def add(self, other: Tally) -> None:
-        self.n_chunk_reads += other.n_chunk_reads
-        self.written_bytes += other.written_bytes
-        self.copied_bytes += other.copied_bytes
-        for k, n in other.written.items():
-            self.written[k] = self.written.get(k, 0) + n
-        self.sums = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
-        self.last = [a + b for a, b in zip(self.last, other.last, strict=True)]
 
 
 @dataclass(slots=True)
@@ -91,8 +66,8 @@ class Walk:
         self._tallies: list[Tally] = []
 
     @property
-    def root_level(self) -> int:
-        return self._pass.root
+    def hands_up(self) -> bool:
+        return self._pass.root < self._pass.top
 
     @property
     def one_pass(self) -> Pass:
@@ -107,11 +82,6 @@ class Walk:
             parents.append(tuple(max(1, s) for s in span))
         return order(self._shapes[self._pass.root], self._tiles[self._pass.root], parents)
 
-    @property
-    def emits(self) -> frozenset[int]:
-        """Levels that this pass encodes and writes."""
-        return self._emits
-
     def note(self, other: Tally) -> None:
         """Adds what a worker in another process did."""
         with self._lock:
@@ -124,11 +94,27 @@ class Walk:
             found[0] = self._copied_under(root)
         self.note(Tally(written=found))
 
-    def contribution_form(self, root: Index) -> tuple[Shape, tuple[np.dtype[np.generic], ...], np.dtype[np.generic]]:
-        """Returns shape, dtypes and weight dtype of what a root gives to its parent."""
+    def restored(self, root: Index, data: bytes) -> Carry:
+        """Returns what a root gave, from the bytes of its stash; weights are there when bytes are left for them."""
         k = self._pass.root
         shape = tuple(-(-(high - low) // f) for (low, high), f in zip(self.box(k, root), self._factors[k + 1], strict=True))
-        return shape, self._bound.carry_dtypes(k + 1), self._bound.weight_dtype(k + 1)
+        n = math.prod(shape)
+        values, at = [], 0
+        for dtype in self._bound.carry_dtypes(k + 1):
+            values.append(np.frombuffer(data, dtype, n, at).reshape(shape))
+            at += n * dtype.itemsize
+        weights = np.frombuffer(data, self._bound.weight_dtype(k + 1), n, at).reshape(shape) if len(data) > at else None
+        return Carry(tuple(values), weights)
+
+    def sharded(self) -> dict[int, Shape]:
+        """Returns the shard shape of every sharded level that the subtrees of roots write to."""
+        levels = self._emits if self._copier is None else self._emits | {0}
+        found = {}
+        for k in levels:
+            shards = self._writers[k].shards
+            if k <= self._pass.root and shards is not None and shards != self._writers[k].chunks:
+                found[k] = shards
+        return found
 
     def tally(self) -> Tally:
         """Returns what all threads did so far."""
@@ -360,7 +346,7 @@ class Walk:
         samples = self._buffer(("samples", k), carry.values[0].shape, self._writers[k].dtype)
         self._bound.finish(k, carry, self._counts(k, box), samples)
         if k == len(self._plan.levels) - 1:
-            self._note_last(samples)
+            self._mine().note_last(samples)
         self._write(k, box, samples)
 
     def _write(self, k: int, box: Box, samples: AnyArray) -> None:
@@ -391,16 +377,6 @@ class Walk:
         sums[0] += total
         sums[1] += n
 
-    def _note_last(self, samples: AnyArray) -> None:
-        if samples.dtype.kind == "c":
-            return
-        last = self._mine().last
-        valid = samples if samples.dtype.kind != "f" else samples[~np.isnan(samples)]
-        last[0] += float(valid.sum(dtype=np.float64))
-        last[1] += valid.size
 
-
-def _fill_of(writer: ChunkWriter, plan: BuildPlan) -> object:
-    from ziggurat.chunkio import fill_scalar
-
+def _fill_of(writer: ChunkWriter, plan: BuildPlan) -> np.generic:
     return fill_scalar(plan.fill_value, writer.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -228,7 +229,7 @@ def _grown(shape: Shape, chunks: Shape, itemsize: int) -> Shape | None:
 def choose_ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequence[float] | None, options: BuildOptions) -> list[Shape]:
     """Returns the factors of every step, one tuple per level above the base. Raises OptionError for what cannot be."""
     said = options.factors
-    if isinstance(said, Sequence) and not isinstance(said, str) and any(isinstance(s, Sequence | Mapping) for s in said):
+    if isinstance(said, Sequence) and any(isinstance(s, Sequence | Mapping) for s in said):
         return _said_ladder(list(said), shape, axes, options)
     if said is None and not any(a.kind == "space" for a in axes):
         raise OptionError(f"factors: none of the axes {', '.join(a.name for a in axes)} is known to be space; say factors by axis name")
@@ -263,7 +264,7 @@ def _said_ladder(said: list[object], shape: Shape, axes: Sequence[Axis], options
     for entry in said[: None if options.levels is None else options.levels - 1]:
         single = isinstance(entry, Sequence) and len(entry) == 1
         one = entry[0] if single and isinstance(entry, Sequence) else entry
-        step = whole("factors", per_axis("factors", one, axes, (1,) * len(axes)))  # type: ignore[arg-type]
+        step = whole("factors", per_axis("factors", one, axes, (1,) * len(axes)))
         _check_step(step, size, axes, broadcast=isinstance(one, int))
         step = tuple(1 if n == 1 else f for n, f in zip(size, step, strict=True))
         if all(f == 1 for f in step):
@@ -348,9 +349,10 @@ def checked_nodata(dtype: np.dtype[np.generic], options: BuildOptions) -> float 
     if value is None:
         return None
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if value != value or value != int(value) or not limits.min <= value <= limits.max:
-            raise OptionError(f"nodata: {value!r} is no {dtype.name}; say a whole number from {limits.min} to {limits.max}")
+        bits = 8 * dtype.itemsize
+        low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        if not math.isfinite(value) or value != int(value) or not low <= value <= high:
+            raise OptionError(f"nodata: {value!r} is no {dtype.name}; say a whole number from {low} to {high}")
         return int(value)
     if dtype.kind != "f":
         raise PlanError(f"nodata: {dtype.name} samples have no value for missing; leave it out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,7 +128,8 @@ def _fewer(threads: int) -> Iterator[int]:
 
 def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]], threads: int, memory: int, wanted: str) -> tuple[tuple[Pass, ...], int]:
     """Returns a pass per entry of `group` with the first tiles of the wanted sort that fit, and the highest peak."""
-    passes, highest = [], 0
+    passes: list[Pass] = []
+    highest = 0
     for emits in group:
         grids = grids_of(work, emits)
         best: tuple[tuple[Shape, ...], bool] | None = None
@@ -157,6 +158,3 @@ def _pass(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, 
 def expected_seconds(bytes_in: int, bytes_out: int, threads: int) -> float:
     """Returns an estimate of the time of a build, in seconds."""
     return START_SECONDS + (bytes_in / DECODE_RATE + bytes_out / ENCODE_RATE) / threads
-
-
-Bind = Callable[[], Folding]

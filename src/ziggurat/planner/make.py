@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ziggurat import geometry, reductions
-from ziggurat.model import Axis, SourceInfo
+from ziggurat.model import JSON, Axis, SourceInfo
 from ziggurat.planner import choices
 from ziggurat.planner.choices import Form, Probes, Shape, Target
-from ziggurat.planner.cost import Work, expected_seconds, schedule
+from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_seconds, schedule
+from ziggurat.planner.filters import filter_schedule
 from ziggurat.planner.options import BuildOptions, finite, per_axis
 from ziggurat.planner.plan import Base, BuildPlan, LevelPlan
+from ziggurat.problems import OptionError
 from ziggurat.reductions import Reduction
 
 DEFAULT_MEMORY = 2 * 2**30
@@ -84,7 +86,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         codecs=options.codecs,
         fill_value=_fill_value(info, form),
         write_empty=options.write_empty,
-        residual_base=options.residual_base,
+        residual_base=_residual(row, levels, options),
         array_geometry=options.array_geometry,
         durability=options.durability or "rename",
         threads=options.threads or probes.n_cpus,
@@ -101,6 +103,16 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         notes=(*info.notes, *notes, *form_notes, *_shard_notes(levels, options)),
     )
     return _costed(plan, row).sealed()
+
+
+def _residual(row: Reduction, levels: Sequence[LevelPlan], options: BuildOptions) -> str | None:
+    """Returns the path of the base's residual: level 0 of the names' template where that is free, else `residual`."""
+    if not options.residual_base:
+        return None
+    if row.stores != "differences" or len(levels) < 2:
+        raise OptionError(f"residual_base: {row.name!r} keeps no differences; say reduction='laplacian' and two levels or more, or leave it out")
+    wanted = options.names.replace("{k}", "0") if isinstance(options.names, str) else "residual"
+    return wanted if wanted not in [level.path for level in levels] else "residual"
 
 
 def _frame(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, form: Form) -> _Frame:
@@ -130,7 +142,7 @@ def _base(info: SourceInfo, target: Target, options: BuildOptions, form: Form, c
     return "verbatim" if target.verbatim and same and options.codecs is None and options.shards in (None, info.array.shards) else "encoded"
 
 
-def _fill_value(info: SourceInfo, form: Form) -> object:
+def _fill_value(info: SourceInfo, form: Form) -> JSON:
     value = info.array.fill_value if info.array.zarr_format else 0
     return 0 if value is None and form.zarr_format == 3 else value
 
@@ -149,7 +161,7 @@ def _levels(
                 factors=steps[k],
                 cumulative=cumulative,
                 dtype=dtype.name if k == 0 else row.level_dtype(dtype).name,
-                chunks=chunks if k or not frame.stored_chunks else chunks,
+                chunks=chunks,
                 shards=shards[k],
                 scale=geometry.level_scale(frame.scale, cumulative),
                 translation=geometry.level_translation(frame.scale, frame.translation, cumulative, row.anchor),
@@ -181,12 +193,14 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         picks=row.anchor == "first",
         masks=row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None),
     )
+    ladder = work.factors[1:]
     if row.halo:
-        from ziggurat.planner.filters import filter_schedule
-
-        cut = filter_schedule(work, plan, row, memory=plan.memory_bytes, threads=plan.threads)
+        smooth = reductions.bind_filter(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape)
+        differences, residual = row.stores == "differences", plan.residual_base is not None
+        cut = filter_schedule(work, smooth, differences=differences, residual=residual, memory=plan.memory_bytes, threads=plan.threads)
+    elif not ladder and plan.base == "stays":
+        cut = Schedule((), plan.threads, PROCESS_BYTES)
     else:
-        ladder = work.factors[1:]
         folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape) if ladder else None
         cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
     written = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
@@ -199,8 +213,8 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         threads=cut.threads,
         peak_bytes=cut.peak_bytes,
         n_chunk_reads=n_reads,
-        n_chunk_writes=sum(level.n_chunks for level in written),
-        n_object_writes=sum(level.n_objects for level in written),
+        n_chunk_writes=sum(level.n_chunks for level in written) + (base.n_chunks if plan.residual_base else 0),
+        n_object_writes=sum(level.n_objects for level in written) + (base.n_objects if plan.residual_base else 0),
         bytes_in=bytes_in,
         bytes_out=bytes_out,
         expected_seconds=expected_seconds(bytes_in, bytes_out, cut.threads),

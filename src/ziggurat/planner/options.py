@@ -31,9 +31,10 @@ _SPACE = ("x", "y", "z", "lon", "lat", "longitude", "latitude", "depth", "height
 class BuildOptions:
     """Everything that can be said about a build; None means "not said", and `defaults.md` says what then happens.
 
-    `reduction` is a name of the table, or a row of one's own; `factors` is a step or, as a list of lists or mappings, a ladder of steps; `levels` counts the base; `scale` and
-    `translation` are those of the base, in `unit`; `memory` is in bytes or a text such as `"2GiB"`; `names` is a template
-    (`"G{k}"`) or a list that begins with the base's name; `codecs` is a text such as `"zstd 3"`. Raises OptionError.
+    `reduction` is a name of the table, or a row of one's own; `factors` is a step or, as a list of lists or mappings, a
+    ladder of steps; `levels` counts the base; `scale` and `translation` are those of the base, in `unit`; `memory` is in
+    bytes or a text such as `"2GiB"`; `names` is a template (`"G{k}"`) or a list that begins with the base's name; `codecs`
+    is a text such as `"zstd 3"`. Raises OptionError.
     """
 
     reduction: str | Reduction | None = None

@@ -79,7 +79,8 @@ class BuildPlan:
     """None: the base's own chain, or the default of the format."""
     fill_value: JSON
     write_empty: bool
-    residual_base: bool
+    residual_base: str | None
+    """Path of the array of G_0 - expand(G_1) beside a laplacian; None when it is not stored."""
     array_geometry: bool
     durability: Durability
     threads: int
@@ -107,11 +108,11 @@ class BuildPlan:
 
     @property
     def n_tasks(self) -> int:
-        return sum(n_tiles(self.levels[p.root].shape, p.tiles[p.root if not self.halo else 0]) for p in self.passes)
+        return sum(n_tiles(self.levels[p.root].shape, p.tiles[p.root if p.what == "walk" else 0]) for p in self.passes)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the plan as plain JSON values."""
-        return {"plan": PLAN_VERSION, **json.loads(json.dumps({k: v for k, v in _plain(self).items()}, allow_nan=True))}
+        return {"plan": PLAN_VERSION, **json.loads(json.dumps(_plain(self)))}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> BuildPlan:

@@ -58,7 +58,7 @@ def table(plan: BuildPlan) -> str:
         f"{plan.kind}, {plan.levels[0].dtype}, axes {axes}; reduction {plan.reduction}, sample at the {_anchor(plan)}",
         "",
     ]
-    rows = [("level", "path", "shape", "chunks", "scale", "translation", "size")]
+    rows: list[tuple[str, ...]] = [("level", "path", "shape", "chunks", "scale", "translation", "size")]
     rows += [_row(k, level) for k, level in enumerate(plan.levels)]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines += ["  ".join(c.rjust(w) if i in (0, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]

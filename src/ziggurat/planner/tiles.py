@@ -42,6 +42,8 @@ class Pass:
     n_chunk_reads: int
     whole_chunks: bool
     """True when a level-0 tile holds whole stored chunks, so that each chunk is read once."""
+    what: str = "walk"
+    """`"walk"`; or a stage of a reduction with a halo, whose one tile is a column of `root`: `"smooth"`, `"difference"`."""
 
     @property
     def top(self) -> int:

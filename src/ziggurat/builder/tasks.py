@@ -1,0 +1,225 @@
+"""Tasks: what is counted, what is told, what any pass of a build must be able to do, and threads that do it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ziggurat.journal import Journal
+from ziggurat.planner import Pass
+from ziggurat.reductions import Carry
+
+Index = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was really done, to be compared with the plan."""
+
+    n_chunk_reads: int = 0
+    written: dict[int, int] = field(default_factory=dict)
+    """Chunks handed to the writer, by level, all-fill ones included."""
+    written_bytes: int = 0
+    """Encoded bytes."""
+    copied_bytes: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Sum and number of valid base samples, where the reduction carries sums."""
+    last: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Sum and number of valid samples of the coarsest level."""
+
+    def add(self, other: Tally) -> None:
+        """Adds what another thread, pass or worker did."""
+        self.n_chunk_reads += other.n_chunk_reads
+        self.written_bytes += other.written_bytes
+        self.copied_bytes += other.copied_bytes
+        for k, n in other.written.items():
+            self.written[k] = self.written.get(k, 0) + n
+        self.sums = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
+        self.last = [a + b for a, b in zip(self.last, other.last, strict=True)]
+
+    def note_last(self, samples: np.typing.NDArray[np.generic]) -> None:
+        """Adds samples of the coarsest level; NaN and complex numbers do not count."""
+        if samples.dtype.kind == "c":
+            return
+        valid = samples if samples.dtype.kind != "f" else samples[~np.isnan(samples)]
+        self.last[0] += float(np.add.reduce(valid, axis=None, dtype=np.float64))
+        self.last[1] += valid.size
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a build is; given to the progress callback after every task, never by two threads at once."""
+
+    n_done: int
+    """Finished tasks, those of an earlier run included."""
+    n_total: int
+    n_resumed: int
+    """Tasks that an earlier, interrupted run had finished."""
+
+    @property
+    def fraction(self) -> float:
+        return self.n_done / self.n_total if self.n_total else 1.0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class Meter:
+    """Counts finished tasks of all passes and tells the callback."""
+
+    def __init__(self, n_total: int, callback: ProgressCallback | None) -> None:
+        self._n_total, self._callback = n_total, callback
+        self._n_done = self._n_resumed = 0
+        self._lock = threading.Lock()
+
+    @property
+    def n_resumed(self) -> int:
+        return self._n_resumed
+
+    def resumed(self, n: int) -> None:
+        """Notes tasks that need not be done again."""
+        if n:
+            with self._lock:
+                self._n_done += n
+                self._n_resumed += n
+                self._tell()
+
+    def step(self) -> None:
+        """Notes one finished task. Whatever the callback raises stops the build."""
+        with self._lock:
+            self._n_done += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._callback is not None:
+            self._callback(Progress(self._n_done, self._n_total, self._n_resumed))
+
+
+class Work(Protocol):
+    """One pass of a build: roots that can be made in any order, by any thread or process."""
+
+    @property
+    def number(self) -> int:
+        """Place of the pass in the plan."""
+        ...
+
+    @property
+    def one_pass(self) -> Pass: ...
+
+    @property
+    def hands_up(self) -> bool:
+        """True when levels above the roots are made from what roots give."""
+        ...
+
+    def roots(self) -> list[Index]: ...
+    def make_root(self, root: Index) -> Carry | None:
+        """Makes and writes the subtree of a root; returns what its parent gets, None when there is none."""
+        ...
+
+    def hand_up(self, root: Index, given: Carry) -> None:
+        """Takes what a root gave, and makes every ancestor that thereby is complete."""
+        ...
+
+    def restored(self, root: Index, data: bytes) -> Carry:
+        """Returns what a root gave, from its stash."""
+        ...
+
+    def sharded(self) -> Mapping[int, Index]:
+        """Returns the shard shape of every sharded level that roots write to."""
+        ...
+
+    def shards_under(self, root: Index, level: int, shards: Index) -> Iterator[Index]:
+        """Returns the shards of a level that a root feeds."""
+        ...
+
+    def note(self, other: Tally) -> None: ...
+    def note_resumed(self, root: Index) -> None:
+        """Counts what an earlier run did for a root."""
+        ...
+
+    def tally(self) -> Tally: ...
+
+
+def shard_groups(work: Work) -> list[list[Index]]:
+    """Returns the roots, depth first, grouped so that no shard at or below the root level is fed by two groups.
+
+    Without shards every root is a group of its own. A group is what one worker does, and what is redone as a whole when one of its
+    roots was not finished: a shard is stored when its last chunk arrives.
+    """
+    roots = work.roots()
+    sharded = work.sharded()
+    if not sharded:
+        return [[r] for r in roots]
+    leader = {r: r for r in roots}
+
+    def find(r: Index) -> Index:
+        while leader[r] != r:
+            leader[r] = leader[leader[r]]
+            r = leader[r]
+        return r
+
+    for level, shards in sharded.items():
+        owner: dict[Index, Index] = {}
+        for r in roots:
+            for shard in work.shards_under(r, level, shards):
+                leader[find(r)] = find(owner.setdefault(shard, r))
+    groups: dict[Index, list[Index]] = {}
+    for r in roots:
+        groups.setdefault(find(r), []).append(r)
+    return list(groups.values())
+
+
+def carry_parts(given: Carry | None) -> list[memoryview]:
+    """Returns the bytes of a carry: its values, then its weights when there are any."""
+    if given is None:
+        return []
+    arrays = [*given.values] if given.weights is None else [*given.values, given.weights]
+    return [np.ascontiguousarray(a).reshape(-1).view(np.uint8).data for a in arrays]
+
+
+def one_root(work: Work, root: Index, journal: Journal | None) -> None:
+    """Makes a root, notes that it is finished, and hands up what it gives."""
+    given = work.make_root(root)
+    if journal is not None:
+        journal.finish(work.number, root, *journal.keep(work.number, root, carry_parts(given)))
+    if given is not None:
+        work.hand_up(root, given)
+
+
+def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Journal | None, meter: Meter) -> None:
+    """Makes roots in this process; threads take the next one from one list. Raises what the first failing root raised."""
+    todo = iter(roots)
+    lock, stop = threading.Lock(), threading.Event()
+    errors: list[BaseException] = []
+
+    def loop() -> None:
+        try:
+            while not stop.is_set():
+                with lock:
+                    root = next(todo, None)
+                if root is None:
+                    return
+                one_root(work, root, journal)
+                meter.step()
+        except BaseException as error:  # noqa: BLE001  carried to the caller's thread and raised there
+            errors.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=loop, name=f"ziggurat-{n}") for n in range(1, min(n_threads, len(roots)))]
+    for t in threads:
+        t.start()
+    try:
+        loop()
+        for t in threads:
+            t.join()
+    except BaseException:  # an interrupt while waiting: let the others end their roots
+        stop.set()
+        for t in threads:
+            t.join()
+        raise
+    if errors:
+        raise errors[0]
