@@ -318,3 +318,42 @@ def test_a_chunk_that_cannot_be_decoded_is_told_by_its_key(ome05: Path) -> None:
     (ome05 / "s2" / "c" / "0" / "0" / "0").write_bytes(b"torn")
     with pytest.raises(StorageError, match="s2/c/0/0/0"):
         pyramid.levels[2].array[0]
+
+
+# --- laplacian series -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def laplacian(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    base = RNG.integers(0, 256, (45, 52), dtype=np.uint8)
+    base[:9], base[-4:] = 255, 0
+    np.save(tmp_path / "a.npy", base)
+    zg.build(tmp_path / "a.npy", tmp_path / "g.zarr", reduction="gaussian", factors=2, levels=4, chunks=16, layout="multiscales@0.1")
+    zg.build(tmp_path / "a.npy", tmp_path / "l.zarr", reduction="laplacian", factors=2, levels=4, chunks=16, layout="multiscales@0.1", residual_base=True)
+    return tmp_path, base
+
+
+def test_a_laplacian_series_gives_back_every_gaussian_level_bit_for_bit(laplacian: tuple[Path, np.ndarray]) -> None:
+    root, base = laplacian
+    gaussian, differences = zg.open(root / "g.zarr"), zg.open(root / "l.zarr")
+    assert len(gaussian) == len(differences) == 4
+    for level in gaussian:
+        found = differences.reconstruct(level.index)
+        assert found.dtype == base.dtype
+        np.testing.assert_array_equal(found, level.array[...])
+    np.testing.assert_array_equal(differences.reconstruct(), base)
+    assert differences.levels[1].dtype != base.dtype
+
+
+def test_only_a_laplacian_of_ours_can_be_reconstructed(laplacian: tuple[Path, np.ndarray], two_series: Path) -> None:
+    root, _ = laplacian
+    with pytest.raises(LayoutError, match=r"made by 'ziggurat\.gaussian'"):
+        zg.open(root / "g.zarr").reconstruct(1)
+    with pytest.raises(LayoutError, match="does not say"):
+        zg.open(two_series, multiscale="laplacian").reconstruct(1)
+    with pytest.raises(OptionError, match="level=4: not there; the levels are 0 to 3"):
+        zg.open(root / "l.zarr").reconstruct(4)
+    document = root / "l.zarr" / "2" / "zarr.json"
+    (document if document.exists() else root / "l.zarr" / "2" / ".zarray").unlink()
+    with pytest.raises(NotFound, match="the sum of all coarser ones"):
+        zg.open(root / "l.zarr").reconstruct(1)

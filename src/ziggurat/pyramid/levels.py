@@ -16,6 +16,7 @@ from ziggurat.pyramid.arrays import LazyArray
 if TYPE_CHECKING:
     import dask.array
     import numpy as np
+    from numpy.typing import NDArray
 
     from ziggurat.chunkio import ChunkReader
 
@@ -238,6 +239,30 @@ class Pyramid:
     def to_dask(self, *, chunks: tuple[int, ...] | str | None = None) -> list[dask.array.Array]:
         """Returns the levels as dask arrays, largest first."""
         return [level.to_dask(chunks=chunks) for level in self.levels]
+
+    def reader(self, path: str) -> ChunkReader:
+        """Returns an array of the group, whether a series lists it or not, for reading chunk by chunk. Raises NotFound, PathError."""
+        return self._hierarchy.reader(path)()
+
+    def reconstruct(self, level: int = 0) -> NDArray[np.generic]:
+        """Returns the gaussian level that a laplacian series of ours was made from, in memory.
+
+        The level's differences are added to all coarser levels, expanded. Level 0 comes from the residual of the base where one
+        was stored (`residual_base=True`), and is the base itself otherwise. Equal to what was reduced: bit for bit for
+        integers, to rounding for floats. Peak memory: about three times the level in float64.
+
+        Raises
+        ------
+        LayoutError
+            When the document does not say that `ziggurat.laplacian` made the series.
+        NotFound
+            When an array that is needed is missing.
+        OptionError
+            When there is no such level.
+        """
+        from ziggurat.pyramid.laplacians import reconstruct
+
+        return reconstruct(self, level)
 
     def at(
         self,
