@@ -19,7 +19,7 @@ import shutil
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ziggurat.problems import StorageError, TargetExists
@@ -186,7 +186,7 @@ def locked(target: str | Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(fd)
-        if not any(folder.iterdir()):
+        with suppress(OSError):  # not empty: an unfinished build lies there
             folder.rmdir()
 
 
