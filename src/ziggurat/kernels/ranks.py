@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ziggurat.kernels.windows import Array, Factors, Region, fold, slabs
+from ziggurat.kernels.windows import Array, Factors, Region, fold, slabs, window_shape
 
 Comparator = tuple[int, int, bool, bool]
 """Two places, and whether the lower and the higher value are wanted afterwards."""
@@ -63,20 +63,23 @@ def network(n: int, wanted: tuple[int, ...]) -> tuple[Comparator, ...]:
     return tuple(reversed(kept))
 
 
-def _sort_rows(rows: list[Array], wanted: tuple[int, ...]) -> None:
-    """Sorts `rows` elementwise, in place, as far as `wanted` needs it; the rows' arrays are overwritten and exchanged."""
-    if len(rows) < 2:
-        return
-    spare = np.empty_like(rows[0])
-    for i, j, low, high in network(len(rows), wanted):
+def _sort_rows(rows: Array, wanted: tuple[int, ...]) -> list[int]:
+    """Sorts `(n + 1, …)` arrays elementwise along axis 0, in place, as far as `wanted` needs it; the last row is scratch.
+
+    Returns which row of the array holds each place of the sorted sequence.
+    """
+    n = len(rows) - 1
+    at, spare = list(range(n)), n
+    for i, j, low, high in network(n, wanted):
         if low and high:
-            np.minimum(rows[i], rows[j], out=spare)
-            np.maximum(rows[i], rows[j], out=rows[j])
-            rows[i], spare = spare, rows[i]
+            np.minimum(rows[at[i]], rows[at[j]], out=rows[spare])
+            np.maximum(rows[at[i]], rows[at[j]], out=rows[at[j]])
+            at[i], spare = spare, at[i]
         elif low:
-            np.minimum(rows[i], rows[j], out=rows[i])
+            np.minimum(rows[at[i]], rows[at[j]], out=rows[at[i]])
         else:
-            np.maximum(rows[i], rows[j], out=rows[j])
+            np.maximum(rows[at[i]], rows[at[j]], out=rows[at[j]])
+    return at
 
 
 def _places(block: Array, window: Factors) -> list[Array]:
@@ -113,18 +116,20 @@ def median(block: Array, factors: Factors, out: Array, nodata: complex | None) -
 
 def _median_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:
     n = math.prod(window)
-    middle = ((n - 1) // 2, n // 2)
-    rows = [np.array(view) for view in _places(block, window)]
-    _sort_rows(rows, middle)
-    out[...] = rows[middle[0]] if n % 2 else midpoint(rows[middle[0]], rows[middle[1]])
-    doubtful = np.isnan(out) if block.dtype.kind == "f" else np.zeros(0, bool)
+    low, high = (n - 1) // 2, n // 2
+    rows = np.empty((n + 1, *out.shape), block.dtype)
+    for row, view in zip(rows, _places(block, window), strict=False):
+        row[...] = view
+    at = _sort_rows(rows, (low, high))
+    out[...] = rows[at[low]] if n % 2 else midpoint(rows[at[low]], rows[at[high]])
+    doubtful = np.isnan(out) if block.dtype.kind == "f" else np.zeros(1, bool)
     if nodata is not None:
         holds = np.empty(out.shape, bool)
         fold(block == block.dtype.type(nodata), window, holds, np.logical_or)
-        doubtful = holds | doubtful if doubtful.size else holds
+        doubtful = holds | doubtful
     if doubtful.any():
-        at = np.nonzero(doubtful)
-        out[at] = _median_of_valid(np.stack([view[at] for view in _places(block, window)]), nodata)
+        few = np.flatnonzero(doubtful)
+        out[np.unravel_index(few, out.shape)] = _median_of_valid(_gather(np.ascontiguousarray(block), window, few)[:n], nodata)
     if block.dtype.kind == "f":
         _unsign_zeros(out)
 
@@ -160,71 +165,121 @@ def mode(block: Array, factors: Factors, out: Array, nodata: complex | None) -> 
 
 
 def _mode_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:
-    first, equal = block, None
+    first = block[tuple(slice(None, None, f) for f in window)]
+    differ = _differ(block, window)
+    few = np.flatnonzero(differ)
+    if not few.size:
+        out[...] = first
+        return
+    result = np.array(first)
+    result.reshape(-1)[few] = _most_frequent(_gather(block, window, few), nodata)
+    out[...] = result
+
+
+def _differ(block: Array, window: Factors) -> Array:
+    """Returns which windows hold more than one value; NaN differs from itself. `block` is C-contiguous and holds whole windows."""
+    shape = window_shape(block.shape, window)
+    compared: Array | None = None
+    values = block
+    if window[-1] == 2 and block.itemsize <= 4 and math.prod(window) > 2 and block.dtype.kind in "ui":
+        values = block.view(f"u{2 * block.itemsize}")  # a pair along the last axis is compared as one item
     for axis, f in enumerate(window):
-        if f > 1:
-            first, equal = _equal_along(first, equal, axis, f)
-    out[...] = first
-    if equal is None:
-        return
-    at = np.flatnonzero(~equal)
-    if not at.size:
-        return
-    flat = block.reshape(-1)
-    starts = np.zeros(at.size, np.intp)
-    for axis, (where, f) in enumerate(zip(np.unravel_index(at, equal.shape), window, strict=True)):
-        starts += where * (f * math.prod(block.shape[axis + 1 :]))
-    steps = [math.prod(block.shape[axis + 1 :]) for axis in range(block.ndim)]
-    samples = [flat.take(starts + sum(i * s for i, s in zip(place, steps, strict=True))) for place in itertools.product(*map(range, window))]
-    out[np.unravel_index(at, equal.shape)] = _most_frequent(samples, nodata)
+        if axis == block.ndim - 1 and values.dtype != block.dtype:
+            values = block[tuple(slice(None, None, g) for g in window[:-1])]
+        if f == 1:
+            continue
+        views = [values[(*(slice(None),) * axis, slice(i, None, f))] for i in range(f)]
+        step: Array | None = None if compared is None else _any_along(compared, axis, f, views[0].shape)
+        for view in views[1:]:
+            unlike = views[0] != view
+            step = unlike if step is None else np.logical_or(step, unlike, out=step)
+        values, compared = views[0], step
+    return np.zeros(shape, bool) if compared is None else compared
 
 
-def _equal_along(first: Array, equal: Array | None, axis: int, f: int) -> tuple[Array, Array]:
-    """Folds one axis of the all-equal test: the first samples, and whether all samples so far are the same as those."""
-
-    def at(values: Array, i: int) -> Array:
-        return values[(*(slice(None),) * axis, slice(i, None, f))]
-
-    start = at(first, 0)
-    result = None if equal is None else np.array(at(equal, 0))
-    for i in range(1, f):
-        same: Array = start == at(first, i)
-        if equal is not None:
-            same &= at(equal, i)
-        result = same if result is None else np.logical_and(result, same, out=result)
-    return start, result if result is not None else np.ones(start.shape, bool)
+def _any_along(flags: Array, axis: int, f: int, shape: tuple[int, ...]) -> Array:
+    """Returns whether any of `f` neighbours along an axis is set; flags whose pairs are already one item are left as they are."""
+    if flags.shape == shape:
+        return flags
+    before = (slice(None),) * axis
+    result: Array = flags[(*before, slice(0, None, f))] | flags[(*before, slice(1, None, f))]
+    for i in range(2, f):
+        result |= flags[(*before, slice(i, None, f))]
+    return result
 
 
-def _most_frequent(samples: list[Array], nodata: complex | None) -> Array:
-    """Returns the most frequent value of each window, given one row of samples per place; ties to the smallest."""
-    dtype = samples[0].dtype
+@lru_cache(maxsize=32)
+def _starts(shape: tuple[int, ...], window: Factors) -> Array:
+    """Returns for each window of a block the flat index of its first run of samples along the last axis; read-only."""
+    runs = (*shape[:-1], shape[-1] // window[-1])
+    firsts = np.arange(math.prod(runs)).reshape(runs)[tuple(slice(None, None, f) for f in window[:-1])]
+    starts: Array = np.ascontiguousarray(firsts).reshape(-1)
+    starts.setflags(write=False)
+    return starts
+
+
+def _gather(block: Array, window: Factors, few: Array) -> Array:
+    """Returns the samples of the windows `few` (flat indices), `(n + 1, n_few)` with a last row of scratch; `block` C-contiguous."""
+    run = window[-1]
+    rows = np.empty((math.prod(window) + 1, few.size), block.dtype)
+    runs = block.reshape(-1, run)
+    steps = [math.prod(block.shape[axis + 1 :]) // run for axis in range(block.ndim - 1)]
+    starts = _starts(block.shape, window).take(few)
+    for i, place in enumerate(itertools.product(*map(range, window[:-1]))):
+        found = runs.take(starts + sum(p * s for p, s in zip(place, steps, strict=True)), axis=0)
+        rows[i * run : (i + 1) * run] = found.T
+    return rows
+
+
+def _most_frequent(rows: Array, nodata: complex | None) -> Array:
+    """Returns the most frequent value of each window, given one row of samples per place and one of scratch; ties to the smallest."""
+    dtype = rows.dtype
     missing: Any = None
     if dtype.kind == "f":
-        samples = [_as_keys(row) for row in samples]
+        keys = _as_keys(rows[:-1])
         missing = _as_keys(np.array([math.nan], dtype))[0]
         if nodata is not None:
             value = _as_keys(np.array([nodata], dtype))[0]
-            samples = [np.where(row == missing, value, row) for row in samples]
+            keys[keys == missing] = value
             missing = value
+        rows = np.concatenate([keys, keys[:1]])
     elif nodata is not None:
         missing = dtype.type(nodata)
-    _sort_rows(samples, tuple(range(len(samples))))
-    counter = np.uint8 if len(samples) < 256 else np.uint32
-    best = samples[0].copy()
-    n_best = np.ones(best.shape, counter)
-    run = np.ones(best.shape, counter)
-    if missing is not None:
-        n_best[best == missing] = 0
-        run[best == missing] = 0
-    for before, row in itertools.pairwise(samples):
-        run *= row == before
-        run += counter(1)
-        if missing is not None:
-            run[row == missing] = 0
-        more = run > n_best
-        np.copyto(best, row, where=more)
-        np.copyto(n_best, run, where=more)
+    best = _longest_run(rows, missing)
     return _from_keys(best, dtype) if dtype.kind == "f" else best
+
+
+def _longest_run(rows: Array, missing: Any) -> Array:
+    """Sorts `rows` (the last one is scratch) and returns the value of the longest run, the first one of equal length.
+
+    A run's length and its place are held in one small number, `length * n + (n - 1 - place)`, so that one maximum finds both.
+    """
+    n, n_windows = len(rows) - 1, rows.shape[1]
+    at = _sort_rows(rows, tuple(range(n)))
+    small = np.uint8 if n * n + n < 256 else np.uint32
+    run = np.ones(n_windows, small)
+    best = np.full(n_windows, n + n - 1, small)
+    if missing is not None:
+        run *= rows[at[0]] != missing
+        best *= run
+    code = np.empty(n_windows, small)
+    for place in range(1, n):
+        row = rows[at[place]]
+        run *= rows[at[place - 1]] == row
+        run += small(1)
+        if missing is not None:
+            run *= row != missing
+        np.multiply(run, small(n), out=code)
+        code += small(n - 1 - place)
+        if missing is not None:
+            code *= run != 0
+        np.maximum(best, code, out=best)
+    rank = n - 1 - best.astype(np.intp) % n
+    where = np.array(at)[rank]
+    where *= n_windows
+    where += np.arange(n_windows)
+    found: Array = rows.reshape(-1).take(where)
+    return found
 
 
 def _as_keys(values: Array) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,8 +22,8 @@ Array: TypeAlias = NDArray[Any]
 Region: TypeAlias = tuple[slice, ...]
 Factors: TypeAlias = tuple[int, ...]
 
-SLAB_BYTES = 1 << 18
-"""256 KiB: input and temporaries of a slab stay in a core's second-level cache (512 KiB to 2 MiB)."""
+SLAB_BYTES = 1 << 20
+"""1 MiB: a slab and its temporaries stay near a core (second-level caches are 0.5 to 2 MiB), and calls are few; measured."""
 FEW = 16
 """An innermost axis of factor 1 and at most this long (colours) is looped over, else numpy's inner loops would be that short."""
 HALF = 32
@@ -39,8 +39,9 @@ def window_shape(shape: tuple[int, ...], factors: Factors) -> tuple[int, ...]:
     return tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
 
 
-def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: int = SLAB_BYTES) -> Iterator[tuple[Region, Region]]:
-    """Yields (region of the block, region of its windows): whole windows, at most about `slab_bytes` of input each.
+@lru_cache(maxsize=512)
+def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: int = SLAB_BYTES) -> tuple[tuple[Region, Region], ...]:
+    """Returns (region of the block, region of its windows) of each slab: whole windows, at most about `slab_bytes` of input each.
 
     >>> [a for a, _ in slabs((5, 4), 1, (2, 2), 8)]
     [(slice(0, 2, None), slice(0, 4, None)), (slice(2, 4, None), slice(0, 4, None)), (slice(4, 5, None), slice(0, 4, None))]
@@ -52,9 +53,11 @@ def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: i
         inner = math.prod(steps[axis + 1 :]) * itemsize * f
         steps[axis] = min(steps[axis], max(1, slab_bytes // max(1, inner)) * f)
     starts = [range(0, n, max(1, step)) for n, step in zip(shape, steps, strict=True)]
+    found = []
     for place in itertools.product(*starts):
         inside = tuple(slice(a, min(a + s, n)) for a, s, n in zip(place, steps, shape, strict=True))
-        yield inside, tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(inside, factors, strict=True))
+        found.append((inside, tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(inside, factors, strict=True))))
+    return tuple(found)
 
 
 def fold(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
@@ -67,64 +70,69 @@ def fold(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
         for i in range(block.shape[-1]):
             fold(block[..., i], factors[:-1], out[..., i], op)
         return
-    for inside, windows in slabs(block.shape, block.itemsize, factors):
+    regions = slabs(block.shape, block.itemsize, factors)
+    if len(regions) == 1:
+        _fold_slab(block, factors, out, op)
+        return
+    for inside, windows in regions:
         _fold_slab(block[inside], factors, out[windows], op)
 
 
+Part = tuple[Region | None, tuple[Region, ...]]
+"""Where a step writes (None: everywhere), and the operands that it combines, in order."""
+
+
+@lru_cache(maxsize=512)
+def _steps(shape: tuple[int, ...], factors: Factors) -> tuple[tuple[tuple[int, ...], tuple[Part, ...]], ...]:
+    """Returns per folded axis the shape after it, and its whole and partial windows: all that a slab's fold looks up."""
+    steps = []
+    for axis, f in enumerate(factors):
+        if f == 1:
+            continue
+        full, rest = divmod(shape[axis], f)
+        before = (slice(None),) * axis
+        parts: list[Part] = []
+        if full:
+            parts.append(((*before, slice(0, full)) if rest else None, tuple((*before, slice(i, full * f, f)) for i in range(f))))
+        if rest:
+            tail = tuple((*before, slice(i, i + 1)) for i in range(full * f, shape[axis]))
+            parts.append(((*before, slice(full, full + 1)), tail))
+        shape = (*shape[:axis], full + (rest > 0), *shape[axis + 1 :])
+        steps.append((shape, tuple(parts)))
+    return tuple(steps)
+
+
 def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
-    axes = [axis for axis, f in enumerate(factors) if f > 1]
-    if not axes:
+    dtype = out.dtype
+    if op is np.add and block.itemsize == 1 and factors[-1] == 2 and _pairs_fit(block, dtype):
+        block, factors = _add_pairs(block, dtype), (*factors[:-1], 1)
+    steps = _steps(block.shape, factors)
+    if not steps:
         out[...] = block
         return
-    if op is np.add and factors[-1] == 2 and len(axes) > 1 and _pairs_fit(block, out.dtype):
-        block = _add_pairs(block, out.dtype)
-        axes.pop()
-    for axis in axes[:-1]:
-        shape = (*block.shape[:axis], -(-block.shape[axis] // factors[axis]), *block.shape[axis + 1 :])
-        block = _fold_axis(block, axis, factors[axis], np.empty(shape, out.dtype), op)
-    _fold_axis(block, axes[-1], factors[axes[-1]], out, op)
-
-
-def _fold_axis(block: Array, axis: int, f: int, out: Array, op: np.ufunc) -> Array:
-    """Folds one axis into `out` and returns it; strided operands, no temporaries."""
-    n = block.shape[axis]
-    full, rest = divmod(n, f)
-    before = (slice(None),) * axis
-    if full:
-        part = out[(*before, slice(0, full))]
-        op(block[(*before, slice(0, full * f, f))], block[(*before, slice(1, full * f, f))], out=part, dtype=out.dtype)
-        for i in range(2, f):
-            op(part, block[(*before, slice(i, full * f, f))], out=part, dtype=out.dtype)
-    if rest:
-        part = out[(*before, slice(full, full + 1))]
-        part[...] = block[(*before, slice(full * f, full * f + 1))]
-        for i in range(full * f + 1, n):
-            op(part, block[(*before, slice(i, i + 1))], out=part, dtype=out.dtype)
-    return out
+    for shape, parts in steps:
+        target = out if shape == out.shape else np.empty(shape, dtype)
+        for where, operands in parts:
+            part = target if where is None else target[where]
+            if len(operands) == 1:
+                part[...] = block[operands[0]]
+                continue
+            op(block[operands[0]], block[operands[1]], out=part, dtype=dtype)
+            for operand in operands[2:]:
+                op(part, block[operand], out=part, dtype=dtype)
+        block = target
 
 
 def _pairs_fit(block: Array, dtype: np.dtype[Any]) -> bool:
-    """True when neighbours along the last axis can be added by viewing each pair as one item of twice the size."""
-    return (
-        block.dtype.kind == "u"
-        and dtype.kind == "u"
-        and block.itemsize <= 2
-        and dtype.itemsize >= 2 * block.itemsize
-        and block.shape[-1] % 2 == 0
-        and block.shape[-1] > 0
-        and block.strides[-1] == block.itemsize
-        and all(stride % (2 * block.itemsize) == 0 for stride in block.strides[:-1])
-        and block.ctypes.data % (2 * block.itemsize) == 0
-    )
+    """True when neighbours along the last axis of 8-bit samples can be added by viewing each pair as one 16-bit item."""
+    return dtype.kind == "u" and block.dtype.kind == "u" and dtype.itemsize >= 2 and block.shape[-1] % 2 == 0 and block.flags.c_contiguous and block.size > 0
 
 
 def _add_pairs(block: Array, dtype: np.dtype[Any]) -> Array:
     """Returns the sums of neighbours along the last axis: two masks and one addition at full vector width, no casts."""
-    wide = np.dtype(f"u{2 * block.itemsize}")
-    bits = wide.type(8 * block.itemsize)
-    pairs = block.view(wide)
-    total: Array = pairs >> bits
-    total += pairs & wide.type((1 << int(bits)) - 1)
+    pairs = block.view(np.uint16)
+    total: Array = pairs >> np.uint16(8)
+    total += pairs & np.uint16(0xFF)
     return total.astype(dtype, copy=False)
 
 
