@@ -22,6 +22,8 @@ COARSEST_PIXELS = 1024
 """One level must be at most this long in every reduced axis, so that a viewer shows the whole at once."""
 SHARD_FROM_OBJECTS = 20_000
 SHARD_BYTES = 256 * 2**20
+SHARDS_IN_MEMORY = 32
+"""A shard that nobody asked for is at most this part of the budget: several are open per level and thread."""
 ALMOST_ISOTROPIC = 4
 """Up to this ratio of z to y, x spacings cubes are read best; above it planes are. Source: defaults.md, chunks."""
 _FORMATS: Mapping[str, int] = {"ome-zarr@0.1": 2, "ome-zarr@0.2": 2, "ome-zarr@0.3": 2, "ome-zarr@0.4": 2, "ome-zarr@0.5": 3}
@@ -192,8 +194,10 @@ def _free_chunks(axes: Sequence[Axis], itemsize: int, scale: Sequence[float] | N
     return tuple(sizes)
 
 
-def choose_shards(shapes: Sequence[Shape], chunks: Shape, itemsize: int, form: Form, axes: Sequence[Axis], options: BuildOptions) -> list[Shape | None]:
-    """Returns the shard shape of each level: as said, else none unless a level would have too many objects."""
+def choose_shards(
+    shapes: Sequence[Shape], chunks: Shape, itemsize: int, form: Form, axes: Sequence[Axis], options: BuildOptions, memory: int
+) -> list[Shape | None]:
+    """Returns the shard shape of each level: as said, else none unless a level would have too many objects; `memory` in bytes."""
     if options.shards is not None:
         if form.zarr_format != 3:
             raise OptionError(f"shards: Zarr v{form.zarr_format} has none; say layout='ome-zarr@0.5', or leave shards out")
@@ -201,22 +205,23 @@ def choose_shards(shapes: Sequence[Shape], chunks: Shape, itemsize: int, form: F
         if any(s % c for s, c in zip(said, chunks, strict=True)):
             raise OptionError(f"shards: found {said}, expected whole multiples of the chunks {chunks}")
         return [said] * len(shapes)
+    limit = min(SHARD_BYTES, memory // SHARDS_IN_MEMORY)
     out: list[Shape | None] = []
     for shape in shapes:
         n = 1
         for size, chunk in zip(shape, chunks, strict=True):
             n *= -(-size // chunk)
-        out.append(_grown(shape, chunks, itemsize) if n > SHARD_FROM_OBJECTS and form.zarr_format == 3 else None)
+        out.append(_grown(shape, chunks, itemsize, limit) if n > SHARD_FROM_OBJECTS and form.zarr_format == 3 else None)
     return out
 
 
-def _grown(shape: Shape, chunks: Shape, itemsize: int) -> Shape | None:
-    """Doubles chunks, shortest axis first, while the shard stays within 256 MiB and within the level."""
+def _grown(shape: Shape, chunks: Shape, itemsize: int, limit: int) -> Shape | None:
+    """Doubles chunks, shortest axis first, while the shard stays within `limit` bytes and within the level."""
     shard = list(chunks)
     n_bytes = itemsize
     for c in chunks:
         n_bytes *= c
-    while 2 * n_bytes <= SHARD_BYTES:
+    while 2 * n_bytes <= limit:
         free = [i for i, n in enumerate(shape) if shard[i] < n]
         if not free:
             break

@@ -58,7 +58,8 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
     dtype = choices.checked_dtype(info, options)
     base = _base(info, target, options, form, chunks, dtype)
     shapes = geometry.level_shapes(frame.shape, ladder)
-    shards = choices.choose_shards(shapes, chunks, dtype.itemsize, form, frame.axes, options)
+    memory = options.memory_bytes or min(probes.ram_bytes // 4, DEFAULT_MEMORY)
+    shards = choices.choose_shards(shapes, chunks, dtype.itemsize, form, frame.axes, options, memory)
     if base == "verbatim" and info.array.shards is not None:
         shards[0] = info.array.shards
     levels = _levels(frame, row, ladder, chunks, shards, dtype, choices.choose_names(len(shapes), info.path if target.in_place else None, options))
@@ -90,7 +91,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         array_geometry=options.array_geometry,
         durability=options.durability or "rename",
         threads=options.threads or probes.n_cpus,
-        memory_bytes=options.memory_bytes or min(probes.ram_bytes // 4, DEFAULT_MEMORY),
+        memory_bytes=memory,
         peak_bytes=0,
         n_chunk_reads=0,
         n_chunk_writes=0,

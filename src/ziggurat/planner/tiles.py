@@ -94,7 +94,13 @@ def candidates(grids: Grids) -> Iterator[tuple[tuple[Shape, ...], bool]]:
     yield nest(grids, tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))), True
     level1 = (grids.chunks[1] if top else None) or one
     smallest = tuple(math.lcm(f, o, c) for f, o, c in zip(ahead, own, level1, strict=True))
+    units = tuple(math.lcm(f, o) for f, o in zip(ahead, own, strict=True))
     grown = [smallest]
+    for _ in range(4):  # a sixteenth per axis: below that, reading borders again costs more than any budget is worth
+        halves = tuple(t // 2 if t % (2 * u) == 0 else t for t, u in zip(grown[0], units, strict=True))
+        if halves == grown[0]:
+            break
+        grown.insert(0, halves)
     while any(t < n for t, n in zip(grown[-1], grids.shapes[0], strict=True)) and len(grown) < 24:
         grown.append(tuple(t if t >= n else 2 * t for t, n in zip(grown[-1], grids.shapes[0], strict=True)))
     for first in reversed(grown):
