@@ -614,7 +614,7 @@ def test_a_short_build_and_a_quiet_one_log_nothing(capsys: pytest.CaptureFixture
         with Progress(talk, clock=clock) as progress:
             for n in range(1, 11):
                 progress(SimpleNamespace(n_done=n, n_total=10, n_resumed=3, fraction=n / 10))
-    assert capsys.readouterr().err == "resuming at 30%\n"
+    assert capsys.readouterr().err == "resuming at 30 %\n"
 
 
 # --- upgrade ----------------------------------------------------------------------------------------------------------------------

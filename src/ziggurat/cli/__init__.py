@@ -69,7 +69,8 @@ def run(arguments: Sequence[str]) -> int:
         talk.insist(f"ziggurat: {_sentence(error.format_message())}{usage}")
         return 2
     except (KeyboardInterrupt, click.Abort):
-        talk.insist("ziggurat: interrupted; nothing was published, and the same command goes on where it stopped")
+        rest = "; nothing was published, and the same command goes on where it stopped" if talk.resumes else ""
+        talk.insist(f"ziggurat: interrupted{rest}")
         return 2
     except BrokenPipeError:
         # Whoever reads our output has enough (`ziggurat info a.zarr | head`): not an error, and Python must not flush into the void at exit.

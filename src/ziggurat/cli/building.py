@@ -164,6 +164,9 @@ def build(said: Mapping[str, Any]) -> None:
         talk.say(f"in place: levels are added beside {planned.source}, which is not written to; only its group's attributes change")
     for note in planned.notes:
         talk.say(note)
+    if len(planned.levels) == 1:
+        talk.say("one level: the base already fits a chunk along every axis that is reduced; say --levels or smaller --chunks for more")
+    talk.resumes = True
     with Progress(talk) as progress:
         result = builder.build(source, target, plan=planned, add=add, overwrite=overwrite, progress=progress)
     if said["as_json"]:

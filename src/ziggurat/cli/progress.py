@@ -56,7 +56,7 @@ class Progress:
     def __call__(self, event: Event) -> None:
         if event.n_resumed and not self._resumed:
             self._resumed = True
-            self._say(f"resuming at {event.n_resumed / event.n_total:.0%}")
+            self._say(f"resuming at {100 * event.n_resumed / event.n_total:.0f} %")
         self._show(event)
 
     def _say(self, text: str) -> None:

@@ -23,6 +23,8 @@ class Talk:
 
     quiet: bool = False
     debug: bool = False
+    resumes: bool = False
+    """Whether what is being done goes on where it stopped when the same command is given again."""
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """Writes one line to standard error, unless the user wants quiet."""

@@ -123,7 +123,7 @@ def _of_file(path: str | Path) -> Survey:
 
     source = sources.open_source(path)
     try:
-        return Survey(source.info.location, source=source.info)
+        return Survey(str(path), source=source.info)
     finally:
         source.close()
 
