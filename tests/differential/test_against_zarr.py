@@ -276,6 +276,9 @@ def check_zarr_to_ours(case: Case) -> None:
     assert why_not(document, case.zarr_format) is None
     array = ChunkArray.open(DictStore(values), "a", document, zarr_format=case.zarr_format)
     whole = read_region(array, tuple(slice(None) for _ in case.shape))
+    if case.shape == () and isinstance(case.fill, str):  # a NaN of other bits than the fill's is all fill to zarr-python: not stored
+        assert np.array_equal(whole, samples, equal_nan=True)
+        return
     assert same_bits(whole, samples)
     some = tuple(slice(1, None, 2) for _ in case.shape)
     assert same_bits(read_region(array, some), np.asarray(samples[some], order="C"))

@@ -65,7 +65,7 @@ def read_region(reader: ChunkReader, region: Sequence[slice], out: AnyArray | No
     scratch: AnyArray | None = None
     for pieces in itertools.product(*(list(_pieces(axis, c)) for axis, c in zip(wanted, chunks, strict=True))):
         index = tuple(piece[0] for piece in pieces)
-        place = out[(*(piece[2] for piece in pieces), ...)]  # the dots keep an array of no axes an array
+        place = out[tuple(piece[2] for piece in pieces)] if pieces else out
         if place.shape == chunks and place.flags.c_contiguous and place.dtype == reader.dtype:  # one whole chunk, and nothing between
             reader.read(index, place)
             continue

@@ -102,7 +102,9 @@ class ObjectStore:
         return self._call("read", key, lambda: int(self._api.head(self._store, key)["size"]))
 
     def names(self, path: str) -> list[str]:
-        """Returns the names directly below `path` that have something below them, by listing."""
+        """Returns the names directly below `path` that have something below them, by listing. A web server cannot be listed."""
+        if self._location.startswith("http"):
+            raise StorageError(f"{self._location}/{path}: a web server cannot be listed; name the group or array itself")
         found = self._call("list", path, lambda: list(self._api.list_with_delimiter(self._store, path or None)["common_prefixes"]))
         return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found or ())
 

@@ -105,6 +105,7 @@ class ZarrStore:
         self._set_sync = getattr(store, "set_sync", None)
         file_system = getattr(store, "fs", None)
         self._loop = _loop_in_a_thread() if getattr(file_system, "async_impl", False) else None
+        self._run(StorePath.open(store, ""))  # a zip file is opened by it
         self._failures: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, KeyError, *_foreign_failures())
 
     def __reduce__(self) -> tuple[object, ...]:
