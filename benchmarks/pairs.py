@@ -125,21 +125,23 @@ class Outcome:
 
 
 class Base:
-    """A group with array "0", brought back to that state before each build in place."""
+    """A group with array "0" and nothing else, brought back to that state before each build in place."""
 
     def __init__(self, group: Path) -> None:
         self.group = group
         self.array = group / "0"
-        self.documents = {p.name: p.read_text() for p in group.iterdir() if p.is_file()}
 
     def reset(self) -> None:
+        """Removes the levels and what the group says of them."""
         for path in self.group.iterdir():
             if path.is_dir() and path.name != "0":
                 shutil.rmtree(path)
-            elif path.is_file() and path.name not in self.documents:
+            elif path.is_file():
                 path.unlink()
-        for name, text in self.documents.items():
-            (self.group / name).write_text(text)
+        if (self.array / "zarr.json").exists():
+            (self.group / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+        else:
+            (self.group / ".zgroup").write_text('{"zarr_format": 2}')
 
 
 def ensure_input(name: str, folder: Path, *, small: bool) -> Path:
