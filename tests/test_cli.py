@@ -256,6 +256,16 @@ def test_info_shows_a_missing_level_and_arrays_that_no_series_lists(zig: Run, tm
     assert [level["present"] for level in levels] == [True, False, True]
 
 
+def test_a_broken_neighbour_does_not_hide_a_pyramid(zig: Run, tmp_path: Path) -> None:
+    root = write_ome05(tmp_path / "a.zarr")
+    (root / "zz").mkdir()
+    (root / "zz" / "zarr.json").write_text("{")
+    code, out, _ = zig("info", "a.zarr")
+    assert code == 0
+    assert "multiscale 'cells'" in out
+    assert "broken  zz: a document that cannot be read" in out
+
+
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_info_fits_the_terminal(zig: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 import subprocess
 import sys
 import time
@@ -186,6 +187,17 @@ def test_zarr_objects_and_stores_are_places(ome05: Path, ome04: Path) -> None:
             zarr.open_array(root / "s1", mode="r"),
         ):
             same_samples(zg.open(place), root)
+
+
+def test_an_opened_pyramid_goes_to_another_process(ome05: Path, two_series: Path) -> None:
+    files = {str(p.relative_to(ome05)): p.read_bytes() for p in ome05.rglob("*") if p.is_file()}
+    for place, root in ((ome05, ome05), (two_series / "G1", two_series), (files, ome05), (zarr.open_group(ome05, mode="r"), ome05)):
+        pyramid = zg.open(place)
+        same_samples(pickle.loads(pickle.dumps(pyramid)), root)
+        array = pickle.loads(pickle.dumps(pyramid.arrays[1]))
+        np.testing.assert_array_equal(array[...], pyramid.arrays[1][...])
+        blocks = pickle.loads(pickle.dumps(pyramid.levels[1].to_dask()))
+        np.testing.assert_array_equal(blocks.compute(scheduler="sync"), pyramid.arrays[1][...])
 
 
 # --- what opening costs -------------------------------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeAlias
 
-from ziggurat.model import ArrayInfo
-from ziggurat.node import Node
+from ziggurat.model import JSON, ArrayInfo
 from ziggurat.problems import MissingExtra, NotFound, UnsupportedError
 
 if TYPE_CHECKING:
@@ -207,6 +206,28 @@ class LazyArray:
         return f"<LazyArray {shape} {self._info.dtype}, chunks {' x '.join(map(str, self.chunks))}, at {self._location!r}>"
 
 
+class Documented(Protocol):
+    """What is known of a stored array before it is opened: a `Node`, or what was kept of one."""
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def zarr_format(self) -> int | None: ...
+
+    @property
+    def array_document(self) -> Mapping[str, JSON] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The document of an array, kept for another process: a node may hang on a connection of this one."""
+
+    location: str
+    zarr_format: int | None
+    array_document: Mapping[str, JSON] | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredArray:
     """How to open one array of a store for reading, here or in another process."""
@@ -215,7 +236,7 @@ class StoredArray:
     """What `storage.open_store` takes: a path, a URL, a store."""
     path: str
     """Path of the array below `target`."""
-    node: Node
+    node: Documented
     """The array's node, whose document is read when the array is."""
 
     def __call__(self) -> ChunkReader:
@@ -224,5 +245,8 @@ class StoredArray:
 
         document = self.node.array_document
         if document is None:
-            raise NotFound(f"{self.node.location}: the array that was there is gone")
+            raise NotFound(f"{self.node.location}: no array there")
         return storage.open_array(storage.open_store(self.target), self.path, document, self.node.zarr_format or 2)
+
+    def __reduce__(self) -> tuple[type[StoredArray], tuple[object, ...]]:
+        return StoredArray, (self.target, self.path, _Kept(self.node.location, self.node.zarr_format, self.node.array_document))

@@ -116,6 +116,15 @@ class Place:
         whole = f"{self.prefix}/{path}" if self.prefix else path
         return StoredArray(self.target, whole, below)
 
+    def __reduce__(self) -> tuple[Callable[[object, str], Place], tuple[object, str]]:
+        return _again, (self.target, self.prefix)
+
+
+def _again(target: object, prefix: str) -> Place:
+    """Returns a place in another process: its node is made anew, because it may hang on a connection."""
+    node = _node(target)
+    return Place(node.child(prefix) if prefix else node, target, prefix)
+
 
 def _node(target: object) -> Node:
     """Returns the node at a place; a local folder without any Zarr library."""

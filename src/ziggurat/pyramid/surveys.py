@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ziggurat import layouts
 from ziggurat.model import ArrayInfo, Axis, Multiscale, SourceInfo
-from ziggurat.node import FileNode
-from ziggurat.problems import NotFound, Problem, shown
+from ziggurat.node import FileNode, Node
+from ziggurat.problems import DocumentError, NotFound, Problem, shown
 from ziggurat.pyramid.levels import Pyramid
-from ziggurat.pyramid.opening import Place, hierarchy_at, place_of, read
+from ziggurat.pyramid.opening import hierarchy_at, place_of, read
 from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, label, number, product, table, wrapped
+
+_N_LOOKED_AT = 200
+"""A plate has up to 384 wells; a terminal shows fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Survey:
     """Arrays that no multiscale lists, by path below `location`; `""` is the place itself."""
     groups: tuple[str, ...] = ()
     """Groups directly below that no multiscale lists."""
+    unreadable: tuple[str, ...] = ()
+    """What is directly below and has a document that cannot be read."""
+    n_unseen: int = 0
+    """How many more there are below that were not looked at."""
     source: SourceInfo | None = None
     """A file, or a bare array, that levels can be built on."""
 
@@ -66,6 +73,7 @@ class Survey:
             "problems": [asdict(problem) for problem in self.problems],
             "arrays": [{"path": path, **_array_json(info)} for path, info in self.arrays],
             "groups": list(self.groups),
+            "unreadable": list(self.unreadable),
             "shared": list(self.shared),
             "source": None if self.source is None else _source_json(self.source),
         }
@@ -98,24 +106,28 @@ def survey(url: object, *, layout: str | None = None) -> Survey:
         found = layouts.ReadResult(place.node.location, (), (), ())
     hierarchy = hierarchy_at(place, found)
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
-    listed = {level.path.split("/")[0] for multiscale in found.multiscales for level in multiscale.levels}
-    arrays, groups = _unlisted(place, listed)
-    return Survey(place.node.location, found.layouts, place.node.zarr_format, pyramids, found.problems, arrays, groups)
+    here = Survey(place.node.location, found.layouts, place.node.zarr_format, pyramids, found.problems)
+    return _with_unlisted(here, place.node)
 
 
-def _unlisted(place: Place, listed: set[str]) -> tuple[tuple[tuple[str, ArrayInfo], ...], tuple[str, ...]]:
-    arrays, groups = [], []
-    if isinstance(place.node, FileNode):
-        for name in place.node.children():
-            if name in listed:
-                continue
-            child = place.node.child(name)
+def _with_unlisted(here: Survey, node: Node) -> Survey:
+    """Returns the survey with what a local folder holds beside its multiscales."""
+    if not isinstance(node, FileNode):
+        return here
+    listed = {level.path.split("/")[0] for pyramid in here.pyramids for level in pyramid.multiscale.levels}
+    names = [name for name in node.children() if name not in listed]
+    arrays, groups, unreadable = [], [], []
+    for name in names[:_N_LOOKED_AT]:
+        try:
+            child = node.child(name)
             info = child.array
             if info is not None:
                 arrays.append((name, info))
             elif child.kind == "group":
                 groups.append(name)
-    return tuple(arrays), tuple(groups)
+        except DocumentError:
+            unreadable.append(name)
+    return replace(here, arrays=tuple(arrays), groups=tuple(groups), unreadable=tuple(unreadable), n_unseen=max(0, len(names) - _N_LOOKED_AT))
 
 
 def _of_file(path: str | Path) -> Survey:
@@ -137,6 +149,10 @@ def _notes(survey: Survey) -> list[tuple[str, str]]:
         notes.append(("besides", f"{', '.join(path for path, _ in survey.arrays)}: in no multiscale"))
     if survey.groups:
         notes.append(("groups", ", ".join(survey.groups)))
+    if survey.unreadable:
+        notes.append(("broken", f"{', '.join(survey.unreadable)}: a document that cannot be read"))
+    if survey.n_unseen:
+        notes.append(("", f"and {survey.n_unseen:,} more below that were not looked at"))
     if survey.source is not None:
         notes.append(("", f"no levels yet: ziggurat build {survey.location}"))
     elif not survey.pyramids and not survey.problems:
