@@ -28,7 +28,7 @@ from ziggurat.storage import open_array
 from ziggurat.transfer.upgrades import run
 
 Make = Callable[[Path], None]
-SHAPES = ((1, 2, 5, 22, 17), (1, 2, 5, 11, 9), (1, 2, 5, 6, 5))
+SHAPES = ((1, 2, 5, 15, 13), (1, 2, 5, 8, 7), (1, 2, 5, 4, 4))
 
 
 def samples(shape: tuple[int, ...], dtype: str = "uint16") -> np.ndarray:
@@ -45,15 +45,15 @@ def make_levels(group: zarr.Group, shapes: tuple[tuple[int, ...], ...], *, separ
 
 
 def make_01(path: Path) -> None:
-    """OME-Zarr 0.1 with omero, two label levels, a stranger's folder and file, all consolidated."""
+    """OME-Zarr 0.1 with omero, a label image, a stranger's folder and file, all consolidated."""
     root = zarr.open_group(path, mode="w", zarr_format=2)
     make_levels(root, SHAPES, separator=".")
     root.attrs["multiscales"] = [{"version": "0.1", "name": "a", "datasets": [{"path": str(i)} for i in range(3)], "metadata": {"version": "0.1"}}]
     root.attrs["omero"] = {"version": "0.1", "channels": [{"color": "FF0000", "window": {"start": 0, "end": 9, "min": 0, "max": 9}}] * 2}
     labels = root.create_group("labels", attributes={"labels": ["cells"]})
     cells = labels.create_group("cells")
-    make_levels(cells, SHAPES[:2], separator=".", dtype="int32")
-    cells.attrs["multiscales"] = [{"version": "0.1", "name": "cells", "datasets": [{"path": "0"}, {"path": "1"}]}]
+    make_levels(cells, SHAPES, separator=".", dtype="int32")
+    cells.attrs["multiscales"] = [{"version": "0.1", "name": "cells", "datasets": [{"path": str(i)} for i in range(3)]}]
     cells.attrs["image-label"] = {"version": "0.1", "colors": [{"label-value": 1, "rgba": [1, 2, 3, 4]}]}
     zarr.consolidate_metadata(str(path), zarr_format=2)
     (path / "OME").mkdir()
@@ -102,21 +102,21 @@ def documents(path: Path) -> dict[str, object]:
     return {str(p.relative_to(path)): json.loads(p.read_text()) for p in sorted(path.rglob("*")) if p.name in names}
 
 
-def by_zarr(path: Path) -> dict[str, np.ndarray]:
-    """Every array below the groups that carry multiscales, opened from the root by zarr-python without any copy."""
+def by_zarr(path: Path, *, zarr_format: int | None = None, use_consolidated: bool | None = False) -> dict[str, np.ndarray]:
+    """Every level of the root's and the label's multiscales, opened from the root by zarr-python."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # both formats side by side, our journal's folder
-        root = zarr.open_group(path, mode="r", use_consolidated=False)
-        return {
-            f"{name}{level}": root[f"{name}{level}"][...]
-            for name in ("", "labels/cells/")
-            if name.strip("/") in ("", *_groups(root))
-            for level in _levels(root, name)
-        }
+        root = zarr.open_group(path, mode="r", zarr_format=zarr_format, use_consolidated=use_consolidated)
+        names = ["", "labels/cells/"] if "labels" in root else [""]
+        return {f"{name}{level}": root[f"{name}{level}"][...] for name in names for level in _levels(root, name)}
 
 
-def _groups(root: zarr.Group) -> tuple[str, ...]:
-    return ("labels/cells",) if "labels" in root else ()
+def by_v2_readers(path: Path) -> dict[str, np.ndarray] | None:
+    """The same as a reader sees it that knows Zarr v2 alone and trusts consolidated copies; None where it finds no group."""
+    try:
+        return by_zarr(path, zarr_format=2, use_consolidated=None)
+    except FileNotFoundError:
+        return None
 
 
 def _levels(root: zarr.Group, name: str) -> list[str]:
@@ -181,8 +181,9 @@ def stop_everywhere(make: Make, to: str, tmp_path: Path, step: int) -> int:
     operations: list[tuple[str, str]] = []
     run(new, to=to, watch=lambda operation, key: operations.append((operation, key)))
     whole = tree_hash(new)
-    # step 1 is all of them; larger steps still begin and end with the first and last operation
-    for n in sorted({*range(0, len(operations), step), len(operations) - 1}):
+    # step 1 is all of them; larger steps still have the first, the last, and those around the root's document
+    root = max(operations.index(("put", name)) for name in (".zattrs", "zarr.json") if ("put", name) in operations)
+    for n in sorted({*range(0, len(operations), step), root, root + 1, len(operations) - 1}):
         path = tmp_path / "stopped.zarr"
         shutil.copytree(old, path)
         with pytest.raises(Stopped):
@@ -191,6 +192,8 @@ def stop_everywhere(make: Make, to: str, tmp_path: Path, step: int) -> int:
         assert layout in (before, to), f"after {n} operations, before {operations[n]}"
         assert equal(found, truth), f"our reader, after {n} operations, before {operations[n]}"
         assert equal(by_zarr(path), truth), f"zarr-python, after {n} operations, before {operations[n]}"
+        assert equal(by_zarr(path, use_consolidated=None), truth), f"consolidated, after {n} operations, before {operations[n]}"
+        assert equal(by_v2_readers(path) or truth, truth), f"readers of v2, after {n} operations, before {operations[n]}"
         transfer.upgrade(path, to=to)
         assert tree_hash(path) == whole, f"gone on after {n} operations, before {operations[n]}"
         shutil.rmtree(path)
