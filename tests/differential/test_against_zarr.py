@@ -298,7 +298,7 @@ def counts_of(cases: list[Case]) -> str:
     return "\n".join(lines)
 
 
-SAMPLE = sample_of(all_cases(), 150, 300)
+SAMPLE = sample_of(all_cases(), 120, 240)
 
 
 def test_the_sample_holds_every_choice() -> None:
