@@ -104,7 +104,7 @@ def test_division_rounds_half_to_even(n: int, dtype: str, seed: int) -> None:
     expected = [s // n + ((2 * (s % n) > n) or (2 * (s % n) == n and (s // n) % 2 == 1)) for s in sums]
     assert out.tolist() == expected
     if n < 2**16:
-        windows.divide_by(np.array(sums, dtype), np.full(len(sums), n, np.uint16), out, 0)
+        windows.divide_by(np.array(sums, dtype), np.full(len(sums), n, np.uint16), n, out, 0)
         assert out.tolist() == expected
 
 

@@ -181,7 +181,7 @@ def _differ(block: Array, window: Factors) -> Array:
     shape = window_shape(block.shape, window)
     compared: Array | None = None
     values = block
-    if window[-1] == 2 and block.itemsize <= 4 and math.prod(window) > 2 and block.dtype.kind in "ui":
+    if window[-1] == 2 and block.itemsize <= 2 and math.prod(window) > 2 and block.dtype.kind in "ui":
         values = block.view(f"u{2 * block.itemsize}")  # a pair along the last axis is compared as one item
     for axis, f in enumerate(window):
         if axis == block.ndim - 1 and values.dtype != block.dtype:
@@ -257,12 +257,12 @@ def _longest_run(rows: Array, missing: Any) -> Array:
     n, n_windows = len(rows) - 1, rows.shape[1]
     at = _sort_rows(rows, tuple(range(n)))
     small = np.uint8 if n * n + n < 256 else np.uint32
-    run = np.ones(n_windows, small)
-    best = np.full(n_windows, n + n - 1, small)
+    run: Array = np.ones(n_windows, small)
+    best: Array = np.full(n_windows, n + n - 1, small)
     if missing is not None:
         run *= rows[at[0]] != missing
         best *= run
-    code = np.empty(n_windows, small)
+    code: Array = np.empty(n_windows, small)
     for place in range(1, n):
         row = rows[at[place]]
         run *= rows[at[place - 1]] == row

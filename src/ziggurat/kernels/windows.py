@@ -151,9 +151,18 @@ def window_counts(shape: tuple[int, ...], factors: Factors, out: Array) -> None:
 
 
 def has_nan(values: Array) -> bool:
-    """True when any sum is NaN; a float sum of opposite infinities also is."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isnan(np.add.reduce(values, axis=None)))
+    """True when any value is NaN; for sums also where infinities of both signs met."""
+    return bool(np.isnan(values).any())
+
+
+def looks_missing(block: Array) -> bool:
+    """True when one in 16 samples, looked at cheaply, holds a NaN: then the plain sums are not worth trying."""
+    return has_nan(block[..., ::16])
+
+
+def has_missing(block: Array, nodata: complex) -> bool:
+    """True when any sample is NaN or `nodata`."""
+    return bool((block == block.dtype.type(nodata)).any()) or has_nan(block)
 
 
 def subtract_missing(sums: Array, nodata: int, n_missing: Array) -> None:
@@ -162,42 +171,74 @@ def subtract_missing(sums: Array, nodata: int, n_missing: Array) -> None:
         sums -= n_missing.astype(sums.dtype) * sums.dtype.type(nodata)
 
 
-def fold_valid(block: Array, missing: Array, factors: Factors, out: Array) -> None:
-    """Sums the samples of each window that are not `missing`, in the dtype of `out` (floats)."""
-    for inside, windows in slabs(block.shape, out.itemsize, factors):
-        part = block[inside].astype(out.dtype)
-        np.copyto(part, 0, where=missing[inside])
-        _fold_slab(part, factors, out[windows], np.add)
+def fold_valid(block: Array, nodata: complex | None, factors: Factors, out: Array, counts: Array) -> None:
+    """Sums the samples of each window that are neither NaN nor `nodata`, in the dtype of `out` (floats), and counts them."""
+    for inside, where in slabs(block.shape, block.itemsize, factors, SLAB_BYTES // 2):
+        part = block[inside]
+        valid = part == part
+        if nodata is not None:
+            valid &= part != part.dtype.type(nodata)
+        _fold_slab(_zero_where_not(valid, part), factors, out[where], np.add)
+        _fold_slab(valid.view(np.uint8), factors, counts[where], np.add)
+
+
+def _zero_where_not(valid: Array, part: Array) -> Array:
+    if part.dtype.kind == "c":
+        return np.where(valid, part, part.dtype.type(0))
+    # bits times 0 or 1: several times faster than a masked copy
+    bits = np.multiply(part.view(f"i{part.itemsize}"), valid.view(np.int8))
+    zeroed: Array = bits.view(part.dtype)
+    return zeroed
 
 
 def divide(sums: Array, n: int, out: Array) -> None:
     """Divides sums by the number `n` of samples behind each, once, half to even, into the dtype of `out`.
 
-    Integer sums must leave room: `abs(sum) + n // 2` fits their dtype. Floats and complex numbers are rounded by the division.
+    Integer sums must leave room: `abs(sum) + n // 2` fits their dtype, and `abs(sum) <= n * (largest value of out)`.
+    Floats and complex numbers are rounded by the division.
     """
-    for inside, _ in slabs(sums.shape, sums.itemsize, (1,) * sums.ndim, SLAB_BYTES // 2):
-        if sums.dtype.kind in "fc":
-            _divide_float(sums[inside], n, out[inside])
+    if sums.dtype.kind == "c":
+        # part by part: dividing by a complex number rounds more than once
+        divide(sums.real, n, out.real)
+        divide(sums.imag, n, out.imag)
+        return
+    exact = None if sums.dtype.kind == "f" else _exact_float(out.dtype, n)
+    for inside, _ in slabs(sums.shape, sums.itemsize, (1,) * sums.ndim, SLAB_BYTES // 4):
+        if sums.dtype.kind == "f":
+            out[inside] = _quotient(sums[inside], n)
+        elif n == 1:
+            out[inside] = sums[inside]
+        elif exact is not None:
+            quotient = _quotient(sums[inside].astype(exact), n)
+            out[inside] = np.rint(quotient, out=quotient)
         else:
             _divide_integer(sums[inside], n, out[inside])
 
 
-def _divide_float(sums: Array, n: int, out: Array) -> None:
-    if sums.dtype.kind == "c":
-        # part by part: dividing by a complex number rounds more than once
-        _divide_float(sums.real, n, out.real)
-        _divide_float(sums.imag, n, out.imag)
-    elif n & (n - 1) == 0:
-        np.multiply(sums, sums.dtype.type(1 / n), out=out, casting="same_kind")
-    else:
-        np.divide(sums, sums.dtype.type(n), out=out, casting="same_kind")
+def _exact_float(dtype: np.dtype[Any], n: int) -> np.dtype[Any] | None:
+    """Returns the narrowest float in which quotients of sums of `n` samples of `dtype` round like exact ones, None when there is none.
+
+    A quotient `s / n` that is no tie is at least 1 / 2n away from one, and is off by at most half a unit in its last place: with p bits of
+    precision it cannot become a tie while `s < 2**(p - 1)`; ties themselves are exact. Converting to floats, dividing and
+    rounding is two to three times faster than five integer operations.
+    """
+    info = np.iinfo(dtype)
+    largest = max(int(info.max), -int(info.min)) * n
+    for precision, name in ((24, "float32"), (53, "float64")):
+        if largest < 1 << (precision - 1):
+            return np.dtype(name)
+    return None
+
+
+def _quotient(sums: Array, n: int) -> Array:
+    """Returns float sums divided by `n`; exact reciprocals are multiplied with."""
+    quotient: Array = sums * sums.dtype.type(1 / n) if n & (n - 1) == 0 else sums / sums.dtype.type(n)
+    return quotient
 
 
 def _divide_integer(sums: Array, n: int, out: Array) -> None:
     kind = sums.dtype.type
-    if n == 1:
-        out[...] = sums
-    elif n & (n - 1) == 0:
+    if n & (n - 1) == 0:
         # b + (n/2 - 1) + (lowest bit that stays) carries exactly where half to even goes up
         shift = kind(n.bit_length() - 1)
         rounded = sums >> shift
@@ -215,27 +256,43 @@ def _divide_integer(sums: Array, n: int, out: Array) -> None:
         out[...] = rounded
 
 
-def divide_by(sums: Array, weights: Array, out: Array, missing: complex) -> None:
-    """Divides sums by the number of valid samples behind each, half to even; `missing` where there is none."""
-    none = weights == 0
+def divide_by(sums: Array, weights: Array, n: int, out: Array, missing: complex) -> None:
+    """Divides sums by the `weights`, the number of valid samples behind each, half to even; `missing` where there is none.
+
+    `n` is the largest weight that there can be; where it is the weight, the result is that of `divide`.
+    """
     if sums.dtype.kind == "c":
-        divide_by(sums.real, weights, out.real, missing.real)
-        divide_by(sums.imag, weights, out.imag, missing.imag)
+        divide_by(sums.real, weights, n, out.real, missing.real)
+        divide_by(sums.imag, weights, n, out.imag, missing.imag)
         return
-    if sums.dtype.kind == "f":
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            np.divide(sums, weights, out=out, casting="same_kind")
-    else:
-        counts = np.maximum(weights, 1).astype(sums.dtype)
-        half = counts >> sums.dtype.type(1)
-        shifted = sums + half
-        rounded = shifted // counts
-        shifted -= rounded * counts
-        tie = (shifted == 0) & ((counts & 1) == 0) & ((rounded & 1) == 1)
-        rounded -= tie
-        out[...] = rounded
-    if none.any():
-        out[none] = missing
+    exact = None if sums.dtype.kind == "f" else _exact_float(out.dtype, n)
+    for inside, _ in slabs(sums.shape, sums.itemsize, (1,) * sums.ndim, SLAB_BYTES // 4):
+        some, few = sums[inside], weights[inside]
+        none = few == 0
+        if sums.dtype.kind == "f":
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                out[inside] = some / few
+        else:
+            out[inside] = _divide_exactly(some.astype(exact), few, none) if exact is not None else _divide_integers(some, few)
+        if (missing or sums.dtype.kind == "f") and none.any():
+            out[inside][none] = missing
+
+
+def _divide_exactly(sums: Array, weights: Array, none: Array) -> Array:
+    """Returns the rounded quotients as floats, 0 where there is nothing (a sum of 0 divided by 1)."""
+    divisors = weights.astype(sums.dtype)
+    divisors += none
+    sums /= divisors
+    return np.rint(sums, out=sums)
+
+
+def _divide_integers(sums: Array, weights: Array) -> Array:
+    counts = np.maximum(weights, 1).astype(sums.dtype)
+    shifted = sums + (counts >> sums.dtype.type(1))
+    rounded: Array = shifted // counts
+    shifted -= rounded * counts
+    rounded -= (shifted == 0) & ((counts & 1) == 0) & ((rounded & 1) == 1)
+    return rounded
 
 
 def split(block: Array) -> tuple[Array, Array]:

@@ -113,22 +113,16 @@ class SumFolding:
         return np.subtract(n_present, n_missing, out=n_present)
 
     def _fold_floats(self, samples: AnyArray, factors: Factors, out: AnyArray) -> AnyArray | None:
+        """Takes the plain sums first, and the masked ones only where something is missing."""
         nodata = self.setting.nodata
         with np.errstate(over="ignore", invalid="ignore"):
-            if nodata is None:
+            surely = windows.looks_missing(samples) if nodata is None else windows.has_missing(samples, nodata)
+            if not surely:
                 windows.fold(samples, factors, out, np.add)
-                if not windows.has_nan(out):
+                if nodata is not None or not windows.has_nan(out):
                     return None
-                missing = np.isnan(samples)
-            else:
-                missing = np.isnan(samples) | (samples == samples.dtype.type(nodata))
-            if not missing.any():
-                if nodata is not None:
-                    windows.fold(samples, factors, out, np.add)
-                return None
-            windows.fold_valid(samples, missing, factors, out)
-        weights = np.empty(out.shape, self.weight_dtype(1))
-        windows.fold((~missing).view(np.uint8), factors, weights, np.add)
+            weights = np.empty(out.shape, self.weight_dtype(1))
+            windows.fold_valid(samples, nodata, factors, out, weights)
         return weights
 
     def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
@@ -148,22 +142,14 @@ class SumFolding:
             windows.divide(values[0], n, out)
 
     def _divide_weighted(self, values: tuple[AnyArray, ...], weights: AnyArray, n: int, out: AnyArray) -> None:
-        """Divides the plain way, then puts right what has fewer valid samples than geometry says: most windows are whole."""
-        self._divide(values, n, out)
-        rare = np.nonzero(weights != weights.dtype.type(n))
-        if not rare[0].size:
-            return
         missing: complex = complex(math.nan, math.nan) if out.dtype.kind == "c" else math.nan
         if self.setting.nodata is not None:
             missing = self.setting.nodata
-        some = np.empty(rare[0].size, out.dtype)
-        few = weights[rare]
-        if self._is_split:
-            windows.divide_split(values[0][rare], values[1][rare], np.maximum(few, few.dtype.type(1)), some)
-            some[few == 0] = missing
-        else:
-            windows.divide_by(values[0][rare], few, some, missing)
-        out[rare] = some
+        if not self._is_split:
+            windows.divide_by(values[0], weights, n, out, missing)
+            return
+        windows.divide_split(values[0], values[1], np.maximum(weights, weights.dtype.type(1)), out)
+        out[weights == 0] = missing
 
 
 @dataclass(frozen=True, slots=True)
