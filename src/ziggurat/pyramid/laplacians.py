@@ -39,7 +39,7 @@ def reconstruct(pyramid: Pyramid, level: int) -> NDArray[np.generic]:
         return there[0][...]
     differences = [there[k][...] for k in range(max(level, 1), n_levels)]
     if level == 0:
-        reader = pyramid.reader(str(facts["residual_base"]))
+        reader = pyramid._reader(str(facts["residual_base"]))
         differences.insert(0, chunkio.read_region(reader, [slice(0, n) for n in reader.shape]))
     row = reductions.find("laplacian")
     return reductions.reconstruct(row, differences, ladder[level:], dtype=there[0].dtype, nodata=_nodata(facts, pyramid))

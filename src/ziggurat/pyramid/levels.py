@@ -240,7 +240,7 @@ class Pyramid:
         """Returns the levels as dask arrays, largest first."""
         return [level.to_dask(chunks=chunks) for level in self.levels]
 
-    def reader(self, path: str) -> ChunkReader:
+    def _reader(self, path: str) -> ChunkReader:
         """Returns an array of the group, whether a series lists it or not, for reading chunk by chunk. Raises NotFound, PathError."""
         return self._hierarchy.reader(path)()
 
