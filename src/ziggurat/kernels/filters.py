@@ -233,10 +233,12 @@ def _expand_axis(values: Array, axis: int, f: int, n: int) -> Array:
     result = np.empty((*values.shape[:axis], n, *values.shape[axis + 1 :]), values.dtype)
     for p, taps in enumerate(expand_taps(f)):
         target = result[(*before, slice(p, None, f))]
-        total = np.zeros(target.shape, values.dtype)
-        for i, weight in enumerate(taps):
-            if weight:
-                total += values[(*before, slice(i, i + target.shape[axis]))] * weight
+        wanted = [(i, weight) for i, weight in enumerate(taps) if weight]
+        total = values[(*before, slice(wanted[0][0], wanted[0][0] + target.shape[axis]))] * wanted[0][1]
+        product = np.empty_like(total)
+        for i, weight in wanted[1:]:
+            np.multiply(values[(*before, slice(i, i + target.shape[axis]))], weight, out=product)
+            np.add(total, product, out=total)
         target[...] = total
     return result
 

@@ -25,7 +25,7 @@ Factors: TypeAlias = tuple[int, ...]
 SLAB_BYTES = 1 << 20
 """1 MiB: a slab and its temporaries stay near a core (second-level caches are 0.5 to 2 MiB), and calls are few; measured."""
 FEW = 16
-"""An innermost axis of factor 1 and at most this long (colours) is looped over, else numpy's inner loops would be that short."""
+"""An innermost axis of factor 1 and at most this long (colours) is looped over where numpy's inner loop would be that short."""
 HALF = 32
 """Bits of the low limb of a split 64-bit sum."""
 
@@ -66,10 +66,6 @@ def fold(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
     `out` may be a strided view; its dtype must hold every partial result. Axes are folded first to last, samples of an
     axis in ascending order (integer sums may be taken in another order, which cannot be seen).
     """
-    if block.ndim > 1 and factors[-1] == 1 and block.shape[-1] <= FEW and any(f > 1 for f in factors):
-        for i in range(block.shape[-1]):
-            fold(block[..., i], factors[:-1], out[..., i], op)
-        return
     regions = slabs(block.shape, block.itemsize, factors)
     if len(regions) == 1:
         _fold_slab(block, factors, out, op)
@@ -97,9 +93,18 @@ def _steps(shape: tuple[int, ...], factors: Factors) -> tuple[tuple[tuple[int, .
         if rest:
             tail = tuple((*before, slice(i, i + 1)) for i in range(full * f, shape[axis]))
             parts.append(((*before, slice(full, full + 1)), tail))
+        if axis == len(shape) - 2 and factors[-1] == 1 and 1 < shape[-1] <= FEW:
+            parts = [_with_last(part, axis, i) for part in parts for i in range(shape[-1])]
         shape = (*shape[:axis], full + (rest > 0), *shape[axis + 1 :])
         steps.append((shape, tuple(parts)))
     return tuple(steps)
+
+
+def _with_last(part: Part, axis: int, i: int) -> Part:
+    """Returns a part for one index of the last axis, so that the loop over `axis` is the inner one."""
+    where, operands = part
+    last = slice(i, i + 1)
+    return (*(where or (slice(None),) * (axis + 1)), last), tuple((*operand, last) for operand in operands)
 
 
 def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
