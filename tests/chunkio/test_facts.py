@@ -90,7 +90,7 @@ def with_sharding(**changes: JSON) -> dict[str, JSON]:
         (with_codecs({"name": "numcodecs.lz4"}), "lz4"),
         (with_codecs({"name": "gzip"}, {"name": "zstd"}), "'gzip', 'zstd'"),
         (with_codecs({"name": "crc32c"}, {"name": "zstd"}), "'crc32c', 'zstd'"),
-        (with_codecs({"name": "blosc", "configuration": {"cname": "zstd", "shuffle": "shuffle", "typesize": 4, "clevel": 1}}), "typesize"),
+        (with_codecs({"name": "blosc", "configuration": {"cname": "zstd", "shuffle": 1, "typesize": 2, "clevel": 1}}), "blosc shuffle 1"),
         (changed(V3, codecs=[{"name": "transpose", "configuration": {"order": [1, 0]}}, *V3["codecs"]]), "transpose"),
         (changed(SHARDED, codecs=[*SHARDED["codecs"], {"name": "crc32c"}]), "around sharding"),
         (with_sharding(chunk_shape=[3, 4]), "multiple"),
@@ -117,6 +117,8 @@ def test_what_the_fast_path_leaves(found: dict[str, JSON], reason: str) -> None:
         changed(V3, novelty={"must_understand": False}),
         {k: v for k, v in V3.items() if k not in ("storage_transformers", "attributes", "dimension_names")},
         with_codecs("crc32c"),
+        with_codecs({"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, "shuffle": "noshuffle", "typesize": 0, "blocksize": 0}}),
+        with_codecs({"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, "shuffle": "shuffle", "typesize": 4, "blocksize": 0}}),
         changed(V3, data_type="uint8", codecs=["bytes"]),
         changed(V3, chunk_key_encoding={"name": "v2"}),
         changed(V3, chunk_key_encoding="default"),
@@ -167,6 +169,7 @@ def test_no_document_breaks_the_test_for_the_fast_path(data: st.DataObject) -> N
 
 def test_a_codec_survives_its_document() -> None:
     codecs = [Codec("raw"), Codec("zstd", level=7), Codec("zstd", level=-3, checksum=True), Codec("gzip", level=2), Codec("zlib", level=9)]
+    codecs += [Codec("blosc", level=4, typesize=1), Codec("blosc", typesize=4)]
     codecs += [Codec("blosc", level=4, cname=c, shuffle=s, blocksize=128) for c in ("lz4", "zstd") for s in ("noshuffle", "shuffle", "bitshuffle")]
     for codec in codecs:
         for zarr_format in (2, 3):

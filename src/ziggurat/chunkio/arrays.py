@@ -223,7 +223,7 @@ def same_encoding(reader: ChunkArray, writer: ChunkArray) -> bool:
 
 
 def _encoding(facts: ArrayFacts) -> tuple[object, ...]:
-    codec = replace(facts.codec, level=0, cname="", shuffle="noshuffle", blocksize=0, checksum=False)  # what a decoder need not know
+    codec = replace(facts.codec, level=0, cname="", shuffle="noshuffle", blocksize=0, typesize=None, checksum=False)  # what a decoder need not know
     return facts.shape, facts.chunks, facts.dtype, facts.big_endian, facts.fill.tobytes(), codec
 
 

@@ -102,8 +102,8 @@ def _compressor(codec: Codec, itemsize: int) -> Encode:
     if codec.name == "blosc":
         blosc_encode = _imagecodecs("blosc_encode")
         shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[codec.shuffle]
-        cname, blocksize = codec.cname, codec.blocksize
-        return lambda block: blosc_encode(_flat(block), level, compressor=cname, shuffle=shuffle, typesize=itemsize, blocksize=blocksize, numthreads=1)
+        cname, blocksize, typesize = codec.cname, codec.blocksize, codec.typesize or itemsize
+        return lambda block: blosc_encode(_flat(block), level, compressor=cname, shuffle=shuffle, typesize=typesize, blocksize=blocksize, numthreads=1)
     if level < 0:
         level = 6  # zlib's default
     if codec.name == "gzip":

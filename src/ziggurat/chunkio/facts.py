@@ -254,14 +254,15 @@ def _compressor_v3(name: str, configuration: Mapping[str, JSON], *, itemsize: in
     if name != "blosc":
         raise _Unfit(f"codec {name!r}")
     shuffle = configuration.get("shuffle")
-    if shuffle not in SHUFFLES or configuration.get("typesize", itemsize) != itemsize:
-        raise _Unfit(f"blosc shuffle {shuffle!r}, typesize {configuration.get('typesize')!r}")
+    if shuffle not in SHUFFLES:
+        raise _Unfit(f"blosc shuffle {shuffle!r}")
     return Codec(
         "blosc",
         level=_level(configuration.get("clevel", 5)),
         cname=_blosc_name(configuration.get("cname")),
         shuffle=SHUFFLES[SHUFFLES.index(shuffle)],
         blocksize=_level(configuration.get("blocksize", 0)),
+        typesize=_typesize(configuration.get("typesize"), itemsize),
         crc32c=crc32c,
     )
 
@@ -315,8 +316,8 @@ def _compressor_of_v2(compressor: JSON, itemsize: int) -> Codec:
     number = compressor.get("shuffle", 1)
     if number == -1:  # numcodecs' AUTOSHUFFLE
         number = 2 if itemsize == 1 else 1
-    if isinstance(number, bool) or number not in (0, 1, 2) or compressor.get("typesize") not in (None, itemsize):
-        raise _Unfit(f"blosc shuffle {number!r}, typesize {compressor.get('typesize')!r}")
+    if isinstance(number, bool) or number not in (0, 1, 2):
+        raise _Unfit(f"blosc shuffle {number!r}")
     return Codec(
         "blosc",
         level=_level(compressor.get("clevel", 5)),
@@ -360,6 +361,11 @@ def _level(value: JSON) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _Unfit(f"codec level {value!r}")
     return value
+
+
+def _typesize(value: JSON, itemsize: int) -> int | None:
+    """Returns what blosc shuffles when that is not a sample; writers differ in what they say where nothing is shuffled."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 256 and value != itemsize else None
 
 
 def _blosc_name(value: JSON) -> str:

@@ -42,6 +42,8 @@ class Codec:
     """Blosc's shuffle."""
     blocksize: int = 0
     """Blosc's block size in bytes; 0 leaves it to blosc."""
+    typesize: int | None = None
+    """What blosc shuffles, in bytes; None is the size of a sample. Decoding does not need it."""
     checksum: bool = False
     """Whether a zstd frame ends with its own checksum."""
     crc32c: bool = False
@@ -243,7 +245,7 @@ def _codecs_v3(spec: ArraySpec) -> list[JSON]:
         codecs.append({"name": "zstd", "configuration": {"level": codec.level, "checksum": codec.checksum}})
     elif codec.name == "blosc":
         blosc: dict[str, JSON] = {
-            "typesize": spec.dtype.itemsize,
+            "typesize": codec.typesize or spec.dtype.itemsize,
             "cname": codec.cname,
             "clevel": codec.level,
             "shuffle": codec.shuffle,
