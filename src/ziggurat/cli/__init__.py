@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from ziggurat import __version__
+from ziggurat.cli import words
 from ziggurat.cli.building import build, plan
 from ziggurat.cli.reading import check, info
 from ziggurat.cli.talk import Commands, Talk
@@ -78,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except (ZigguratError, OSError, MemoryError) as error:
         _trace(talk)
-        talk.insist(f"ziggurat: {_reason(error)}")
+        talk.insist(f"ziggurat: {words.as_options(_reason(error))}")
         return 2
     except Exception as error:  # noqa: BLE001 - the one place where a defect of ours becomes a sentence
         _trace(talk)

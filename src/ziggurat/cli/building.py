@@ -127,7 +127,7 @@ def plan(said: Mapping[str, Any]) -> None:
     if said["as_json"]:
         data_json(found.to_json())
     else:
-        data(str(found))
+        data(words.as_options(str(found)))
 
 
 @click.command(
@@ -163,7 +163,7 @@ def build(said: Mapping[str, Any]) -> None:
     if planned.in_place:
         talk.say(f"in place: levels are added beside {planned.source}, which is not written to; only its group's attributes change")
     for note in planned.notes:
-        talk.say(note)
+        talk.say(words.as_options(note))
     if len(planned.levels) == 1:
         talk.say("one level: the base already fits a chunk along every axis that is reduced; say --levels or smaller --chunks for more")
     talk.resumes = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -80,3 +81,25 @@ def number(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
 def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
     """Returns a template with `{k}` for the level's number, or the tuple of all names when there are commas."""
     return tuple(part.strip() for part in text.split(",")) if text is not None and "," in text else text
+
+
+_PARAMETERS = (
+    "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
+    "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "add", "overwrite", "dest", "transpose",
+)  # fmt: skip
+_TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
+_SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")
+
+
+def as_options(text: str) -> str:
+    """Returns a message of the library with its keyword arguments spelled as options.
+
+    >>> as_options("say kind='labels', axes= or add=True; already there, say --overwrite (overwrite=True)")
+    'say --kind labels, --axes or --add; already there, say --overwrite'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        value = found[2] or found[3]
+        return f"--{found[1].replace('_', '-')}" + (f" {value}" if value else "")
+
+    return _SAID.sub(option, _TWICE.sub(r"\1", text))
