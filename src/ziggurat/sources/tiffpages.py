@@ -55,6 +55,8 @@ class Decoder:
     """True when segments are stored as they are in memory, but for the byte order."""
     nodata: complex
     """What a segment that is not stored holds."""
+    into: Callable[[bytes, AnyArray], None] | None
+    """Decodes a segment straight into an array of its size; None for storage that only `decode` knows."""
     key: int
     """Equal for pages that are decoded in the same way, whichever file they are in."""
 
@@ -177,25 +179,15 @@ class TiffSource(BlockSource):
             count = int(plane.counts[number])
             start = tuple(k * n for k, n in zip(at, decoder.segment, strict=False))
             if count == 0:
-                block: AnyArray = np.full((1,) * 5, decoder.nodata, dtype=target.dtype)
-                block = np.broadcast_to(block, decoder.segment)
-            else:
-                stored = True
-                block = self._decoded(plane, decoder, number, count)
-            _copy_overlap(block, start, wanted, target)
+                _copy_overlap(np.broadcast_to(np.asarray(decoder.nodata, target.dtype), decoder.segment), start, wanted, target)
+                continue
+            stored = True
+            data = self._files.part(plane.file, int(plane.offsets[number]), count)
+            try:
+                _decode(decoder, plane, data, number, start, wanted, target)
+            except BROKEN as error:
+                raise StorageError(f"{self._stack.files[plane.file]}: tile or strip {number} cannot be decoded ({error})") from error
         return stored
-
-    def _decoded(self, plane: Plane, decoder: Decoder, number: int, count: int) -> AnyArray:
-        """Returns one segment with five axes."""
-        data = self._files.part(plane.file, int(plane.offsets[number]), count)
-        extra = {} if decoder.header is None and plane.tables is None else {"jpegtables": plane.tables, "jpegheader": decoder.header}
-        try:
-            block = decoder.decode(data, number, **extra)[0]
-        except BROKEN as error:
-            raise StorageError(f"{self._stack.files[plane.file]}: tile or strip {number} cannot be decoded ({error})") from error
-        if block is None:
-            raise StorageError(f"{self._stack.files[plane.file]}: tile or strip {number} decodes to nothing")
-        return block[np.newaxis]
 
     def close(self) -> None:
         self._files.close()
@@ -205,8 +197,22 @@ class TiffSource(BlockSource):
         return _opened_again, (function, arguments, self._info.stamps)
 
 
+def _decode(decoder: Decoder, plane: Plane, data: bytes, number: int, start: Sequence[int], wanted: Sequence[slice], target: AnyArray) -> None:
+    """Decodes one segment and puts what is wanted of it in its place; straight there when all of it is wanted and its place is in one piece."""
+    if decoder.into is not None and all(w.start <= a and a + n <= w.stop for a, n, w in zip(start, decoder.segment, wanted, strict=False)):
+        place = target[tuple(slice(a - w.start, a - w.start + n) for a, n, w in zip(start, decoder.segment, wanted, strict=False))]
+        if place.flags.c_contiguous:
+            decoder.into(data, place)
+            return
+    extra = {} if decoder.header is None and plane.tables is None else {"jpegtables": plane.tables, "jpegheader": decoder.header}
+    block = decoder.decode(data, number, **extra)[0]
+    if block is None:
+        raise ValueError("it decodes to nothing")
+    _copy_overlap(block[np.newaxis], start, wanted, target)
+
+
 def _copy_overlap(block: AnyArray, start: Sequence[int], wanted: Sequence[slice], target: AnyArray) -> None:
-    """Copies the part of a decoded segment that lies in the wanted region. Raises StorageError when the segment is too short."""
+    """Copies the part of a decoded segment that lies in the wanted region. Raises ValueError when the segment is too short."""
     source, destination = [slice(None)] * 5, [slice(None)] * 5
     for k in range(4):
         low, high = max(start[k], wanted[k].start), min(start[k] + block.shape[k], wanted[k].stop)

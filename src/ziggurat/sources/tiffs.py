@@ -10,13 +10,14 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ziggurat.chunkio import AnyArray
 from ziggurat.model import Axis, SourceInfo
 from ziggurat.problems import DocumentError, LimitError, OptionError, StorageError, UnsupportedError
 from ziggurat.sources.arrays import FileMap, MappedSource, contiguous_strides, open_map
@@ -246,7 +247,38 @@ def _decoder(page: TiffPage, path: Path, dtype: np.dtype[np.generic]) -> Decoder
     stored = dtype.newbyteorder(page.parent.byteorder)
     plain = bool(page.is_final) and not page.is_tiled
     header = page.jpegheader if page.compression in _JPEG else None
-    return Decoder(extent, segment, page.decode, header, stored, plain, page.nodata, hash((page.hash, header, page.nodata)))
+    key = hash((page.hash, header, page.nodata))
+    return Decoder(extent, segment, page.decode, header, stored, plain, page.nodata, _straight(page, stored), key)
+
+
+def _straight(page: TiffPage, stored: np.dtype[np.generic]) -> Callable[[bytes, AnyArray], None] | None:
+    """Returns what decodes a segment of the commonest kinds into an array that is there already, None for all others."""
+    import imagecodecs
+
+    codecs: dict[int, Callable[..., bytes | bytearray] | None] = {
+        1: None,
+        5: imagecodecs.lzw_decode,
+        8: imagecodecs.deflate_decode,
+        32946: imagecodecs.deflate_decode,
+        50000: imagecodecs.zstd_decode,
+    }
+    differences = page.predictor == 2 and stored.kind in "iu"
+    whole_bytes = page.bitspersample in (8, 16, 32, 64) and page.bitspersample == 8 * stored.itemsize
+    if page.compression not in codecs or page.fillorder != 1 or not whole_bytes or not stored.isnative or not (page.predictor == 1 or differences):
+        return None
+    decode = codecs[page.compression]
+
+    def into(data: bytes, out: AnyArray) -> None:
+        room = out.reshape(-1).view(np.uint8)
+        found = np.frombuffer(data if decode is None else decode(data, out=room), np.uint8)
+        if len(found) != len(room):
+            raise ValueError(f"{len(found):,} bytes, expected {len(room):,}")
+        if decode is None:
+            room[:] = found
+        if differences:
+            imagecodecs.delta_decode(out, axis=-2, out=out)
+
+    return into
 
 
 def _plane(page: TiffPage | TiffFrame, file: int, number: int, decoder: Decoder, path: Path) -> Plane:
