@@ -48,6 +48,7 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
     )
     kwargs: dict[str, JSON] = {
         "reduction": plan.reduction,
+        "axes": [a.name for a in plan.axes],  # what the numbers below are in the order of, wherever the metadata is carried to
         "factors": [list(level.factors) for level in plan.levels[1:]],
         "anchor": plan.anchor,
         "source": "base" if plan.composes else "previous",

@@ -110,7 +110,7 @@ def _read(node: Node, entry: listed.Series) -> tuple[Multiscale, tuple[Problem, 
     raw = entry.raw
     found, problems = listed.arrays(node, entry, RULES, names=True)
     problems += listed.order_problem(entry, found, RULES)
-    axes, inferred = listed.named_axes(found)
+    axes, inferred = listed.named_axes(found, raw.get("metadata"))
     if inferred:
         problems.append(problem("MS017", f"{entry.loc}", inferred))
     if "version" in raw and raw["version"] != VERSION:
@@ -121,7 +121,7 @@ def _read(node: Node, entry: listed.Series) -> tuple[Multiscale, tuple[Problem, 
     levels = [Level(path=entry.paths[j], array=found[j], extra={k: v for k, v in entry.datasets[j].items() if k != "path"}) for j in positions]
     method = listed.as_object(raw.get("metadata"))
     multiscale = Multiscale(
-        levels=listed.placed(levels, method, len(axes)),
+        levels=listed.placed(levels, method, axes),
         axes=axes,
         name=listed.same_text(raw.get("name")),
         type=listed.same_text(raw.get("type")),

@@ -285,7 +285,7 @@ def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multis
     positions, coarse_first = listed.order(found)
     method = listed.as_object(raw.get("metadata"))
     multiscale = Multiscale(
-        levels=listed.placed([levels[j] for j in positions], method, len(axes)),
+        levels=listed.placed([levels[j] for j in positions], method, axes),
         axes=axes,
         name=listed.same_text(raw.get("name")),
         type=listed.same_text(raw.get("type")),

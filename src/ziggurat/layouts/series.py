@@ -170,10 +170,10 @@ def order_problem(series: Series, found: Sequence[ArrayInfo | None], rules: Rule
     return []
 
 
-def named_axes(found: Sequence[ArrayInfo | None]) -> tuple[tuple[Axis, ...], str]:
+def named_axes(found: Sequence[ArrayInfo | None], method: JSON = None) -> tuple[tuple[Axis, ...], str]:
     """Returns axes where the document has none, and one sentence when they are inferred. Source: formats.md 15.11.
 
-    Evidence in this order: the names that the base states; a last axis of 3 or 4 samples of 8 or 16 bit that no level reduces is
+    Evidence in this order: the names that the base states; those that our own `method` states; a last axis of 3 or 4 samples of 8 or 16 bit that no level reduces is
     `c`; the trailing letters of `zyx`. Four and more axes without evidence get names that say nothing, provenance `absent`.
     """
     base = next((info for info in found if info is not None), None)
@@ -182,6 +182,9 @@ def named_axes(found: Sequence[ArrayInfo | None]) -> tuple[tuple[Axis, ...], str
     names = base.dimension_names
     if names is not None and all(names) and len(set(names)) == len(names):
         return tuple(Axis(name or "", kind_of(name)) for name in names), ""
+    ours = own_axes(method)
+    if len(ours) == base.ndim == len(set(ours)):
+        return tuple(Axis(name, kind_of(name), provenance="derived") for name in ours), ""
     colour = base.ndim >= 3 and base.shape[-1] in (3, 4) and base.dtype in ("uint8", "int8", "uint16", "int16")
     colour = colour and all(info is None or info.shape[-1:] == base.shape[-1:] for info in found)
     letters = "zyx"[-(base.ndim - colour) :] + "c" * colour if base.ndim else ""
@@ -195,11 +198,13 @@ def named_axes(found: Sequence[ArrayInfo | None]) -> tuple[tuple[Axis, ...], str
 # --- geometry where the document has none -------------------------------------------------------------------------------
 
 
-def stated_ladder(method: JSON, ndim: int) -> tuple[tuple[tuple[int, ...], ...], tuple[geometry.Anchor, ...]] | None:
+def stated_ladder(method: JSON, names: Sequence[str]) -> tuple[tuple[tuple[int, ...], ...], tuple[geometry.Anchor, ...]] | None:
     """Returns the factors from level to level and the anchor per axis that `metadata` states, only when its method is ours.
 
-    The values of all other methods are opaque. Source: formats.md 1, issue #50 (UNPARSED).
+    They are in the order of `kwargs.axes`, which an upgrade that transposes carries verbatim, and are returned in the order of
+    `names`. The values of all other methods are opaque. Source: formats.md 1, issue #50 (UNPARSED).
     """
+    ndim = len(names)
     if not isinstance(method, Mapping) or not str(method.get("method")).startswith(OWN_METHOD):
         return None
     kwargs = method.get("kwargs")
@@ -217,7 +222,20 @@ def stated_ladder(method: JSON, ndim: int) -> tuple[tuple[tuple[int, ...], ...],
     if not isinstance(words, (list, tuple)) or len(words) != ndim:
         return None
     anchors: list[geometry.Anchor] = ["first" if w == "first" else "centre" for w in words if w in ("first", "centre")]
-    return (tuple(ladder), tuple(anchors)) if len(anchors) == ndim else None
+    axes = own_axes(method) or tuple(names)
+    if len(anchors) != ndim or sorted(axes) != sorted(names):
+        return None
+    order = [axes.index(name) for name in names]
+    return tuple(tuple(step[i] for i in order) for step in ladder), tuple(anchors[i] for i in order)
+
+
+def own_axes(method: JSON) -> tuple[str, ...]:
+    """Returns the names of the axes that `metadata` states, only when its method is ours; empty when it states none."""
+    if not isinstance(method, Mapping) or not str(method.get("method")).startswith(OWN_METHOD):
+        return ()
+    kwargs = method.get("kwargs")
+    axes = kwargs.get("axes") if isinstance(kwargs, Mapping) else None
+    return tuple(a for a in axes if isinstance(a, str)) if isinstance(axes, (list, tuple)) else ()
 
 
 def ratios(base: Sequence[int], shape: Sequence[int]) -> tuple[Fraction, ...]:
@@ -225,17 +243,18 @@ def ratios(base: Sequence[int], shape: Sequence[int]) -> tuple[Fraction, ...]:
     return tuple(geometry.ratio(a, b)[0] if a > 0 and b > 0 else Fraction(1) for a, b in zip(base, shape, strict=True))
 
 
-def placed(levels: Sequence[Level], method: JSON, ndim: int) -> tuple[Level, ...]:
+def placed(levels: Sequence[Level], method: JSON, axes: Sequence[Axis]) -> tuple[Level, ...]:
     """Returns levels with the scale and translation that they lack, in steps of the base where no level states a scale.
 
     What our own method states is `derived`; all else is taken from the shapes, aligned at the lower corner, and `inferred`.
     """
+    ndim = len(axes)
     base = next((level for level in levels if level.array is not None), None)
     if base is None or base.array is None or base.array.ndim != ndim:
         return tuple(levels)
     s0 = base.scale or (1.0,) * ndim
     t0 = base.translation or (0.0,) * ndim
-    stated = stated_ladder(method, ndim)
+    stated = stated_ladder(method, [axis.name for axis in axes])
     ladder: tuple[tuple[int, ...], ...] = () if stated is None else stated[0]
     anchors: geometry.Anchor | tuple[geometry.Anchor, ...] = "centre" if stated is None else stated[1]
     cumulative = list(accumulate(ladder, lambda a, b: tuple(x * y for x, y in zip(a, b, strict=True)), initial=(1,) * ndim))
@@ -324,7 +343,7 @@ def geometry_lost(multiscale: Multiscale, target: str, loc: str) -> list[Problem
     units = [axis.unit for axis in multiscale.axes if axis.unit is not None]
     physical = base is not None and (any(s != 1 for s in base.scale or ()) or any(t != 0 for t in base.translation or ()))
     stated = any("stated" in (level.scale_provenance, level.translation_provenance) for level in multiscale.levels)
-    if not (physical or units or (stated and stated_ladder(multiscale.method, multiscale.ndim) is None)):
+    if not (physical or units or (stated and stated_ladder(multiscale.method, [axis.name for axis in multiscale.axes]) is None)):
         return []
     said = f"scale {list(base.scale)}" if base is not None and base.scale else "scale"
     message = f"{target} has no words for {said}, translation and unit ({', '.join(units) or 'none'})"

@@ -38,7 +38,7 @@ def check_dtypes(case: Case) -> Iterator[Problem]:
 
 def check_stated_factors(case: Case) -> Iterator[Problem]:
     """MS018: where our own method and an array state the size of a level, both are shown, and the array wins."""
-    stated = stated_ladder(case.multiscale.method, case.multiscale.ndim)
+    stated = stated_ladder(case.multiscale.method, [axis.name for axis in case.multiscale.axes])
     base = case.arrays[0] if case.arrays else None
     if stated is None or base is None or base.ndim != case.multiscale.ndim:
         return
@@ -57,7 +57,7 @@ def check_stated_factors(case: Case) -> Iterator[Problem]:
 def check_resized(case: Case) -> Iterator[Problem]:
     """MS019: sizes that no whole factor explains; sizes are compared with the base only."""
     base = case.arrays[0] if case.arrays else None
-    if base is None or stated_ladder(case.multiscale.method, case.multiscale.ndim) is not None:
+    if base is None or stated_ladder(case.multiscale.method, [axis.name for axis in case.multiscale.axes]) is not None:
         return
     for k, info in case.present():
         pairs = zip(base.shape, info.shape, strict=True) if info.ndim == base.ndim else ()

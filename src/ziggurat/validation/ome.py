@@ -96,7 +96,7 @@ def check_translation(case: Case) -> Iterator[Problem]:
     base = case.multiscale.levels[0] if case.multiscale.levels else None
     if base is None or base.scale is None or base.translation is None or base.translation_provenance != "stated":
         return
-    stated = stated_ladder(case.multiscale.method, case.multiscale.ndim)
+    stated = stated_ladder(case.multiscale.method, [axis.name for axis in case.multiscale.axes])
     for k, level in enumerate(case.multiscale.levels[1:], 1):
         if level.scale is None or level.translation is None or level.translation_provenance != "stated":
             continue
