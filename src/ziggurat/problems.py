@@ -43,9 +43,19 @@ class Problem:
     source: str = ""
     """The section of the specification, or the comment of the discussion, that demands it."""
 
-    def __str__(self) -> str:
-        text = f"{self.requirement} {self.rule} {self.loc}: {self.message}"
+    @property
+    def verdict(self) -> str:
+        """`broken` for a MUST, `advice` for a SHOULD, `note` for the rest."""
+        return {"MUST": "broken", "SHOULD": "advice"}.get(self.requirement, "note")
+
+    @property
+    def sentence(self) -> str:
+        """Rule, place, what was found, and what to do, on one line."""
+        text = f"{self.rule}  {self.loc}: {self.message}"
         return f"{text}; {self.hint}" if self.hint else text
+
+    def __str__(self) -> str:
+        return f"{self.verdict:<6}  {self.sentence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,19 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.problems), f"{'passed' if self.ok else 'failed'}  {self.summary}"])
+
+    @property
+    def summary(self) -> str:
+        """Where, as which layout, and how many rules are broken and pieces of advice there are."""
+        counts = [
+            f"{len(found)} {one if len(found) == 1 else many}"
+            for found, one, many in ((self.of("MUST"), "rule broken", "rules broken"), (self.of("SHOULD"), "piece of advice", "pieces of advice"))
+            if found
+        ]
+        return f"{self.location} ({', '.join(self.layouts) or 'no layout'})" + (f": {', '.join(counts)}" if counts else "")
 
     def of(self, requirement: Requirement) -> tuple[Problem, ...]:
         """Returns the problems of one requirement."""
