@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import subprocess
+import sys
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -354,3 +358,20 @@ def test_the_front_door_lists_what_it_has() -> None:
     assert sorted(zg.__all__) == dir(zg)
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         zg.opne  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_the_package_loads_itself_and_nothing_of_its_rooms() -> None:
+    program = "import sys\nbefore = set(sys.modules)\nimport ziggurat\nprint(*set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(Path(zg.__file__).parents[1])}
+    )
+    assert done.stdout.split() == ["ziggurat"]
+
+
+def test_every_public_name_is_where_the_front_door_says(tmp_path: Path) -> None:
+    for name in zg.__all__:
+        assert getattr(zg, name) is not None
+    assert zg.Axis is Axis
+    assert zg.Pyramid is Pyramid
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["version"] == zg.__version__

@@ -7,7 +7,7 @@
 Everything public is here and is imported when it is first asked for, so that `import ziggurat` costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of what this module costs
 
 if TYPE_CHECKING:
     from ziggurat.builder import BuildResult, build, plan
