@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ziggurat.pyramid import LevelView, Pyramid, check, list_multiscales, open
     from ziggurat.transfer import UpgradeResult, upgrade
 
-__version__ = "0.1.0"
-
 __all__ = [
     "ArrayInfo",
     "Axis",

@@ -24,6 +24,7 @@ from ziggurat.planner.options import Numbers, Sizes, Step
 from ziggurat.problems import PlanError, StorageError
 from ziggurat.reductions import Reduction
 from ziggurat.sources import Source, open_source, regrid
+from ziggurat.version import __version__
 
 
 def plan(
@@ -188,22 +189,18 @@ def _checked(given: BuildPlan, options: BuildOptions, opened: Source, destinatio
 
 
 def _probes() -> Probes:
-    import ziggurat
-
     n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         ram = 8 * 2**30  # unknown: as if 8 GiB, so 2 GiB are used
-    return Probes(n_cpus, ram, f"ziggurat {ziggurat.__version__}", ziggurat.__version__)
+    return Probes(n_cpus, ram, f"ziggurat {__version__}", __version__)
 
 
 def _run(
     opened: Source, destination: Destination, made: BuildPlan, row: Reduction, executor: Executor | None, progress: ProgressCallback | None
 ) -> tuple[Tally, Meter]:
     """Makes all levels, counts them and publishes."""
-    import ziggurat
-
     site = open_site(destination, made, opened.info)
     if executor is not None and site.folder is None:
         raise PlanError(f"executor: workers hand back through a local target, found {destination.location}; leave executor out, or build locally and copy")
@@ -222,7 +219,7 @@ def _run(
         tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
         _count(site, writers, tally)
         site.replace_old(replaced_levels(destination, made))
-        publishing.publish(site, destination, ziggurat.__version__)
+        publishing.publish(site, destination, __version__)
         if journal is not None:
             journal.remove()
     site.move_home()

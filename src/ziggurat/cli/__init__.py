@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import click
 
-from ziggurat import __version__
 from ziggurat.cli import words
 from ziggurat.cli.building import build, plan
 from ziggurat.cli.reading import check, info
 from ziggurat.cli.talk import Commands, Talk
 from ziggurat.cli.upgrading import upgrade
 from ziggurat.problems import ZigguratError
+from ziggurat.version import __version__
 
 
 @click.group(
