@@ -210,6 +210,7 @@ def test_a_region_holds_exactly_the_cells_that_touch_the_box() -> None:
         ({"resolution": {"x": 100.0}}, 3),
         ({"resolution": 0.2}, 1),
         ({"resolution": (1.0, 0.2, 0.4)}, 1),
+        ({"resolution": np.array([1.0, 0.2, 0.4])}, 1),
         ({"shape": {"y": 20, "x": 20}}, 1),
         ({"shape": (1, 1, 40)}, 1),
         ({"shape": 24}, 1),

@@ -299,7 +299,7 @@ class Pyramid:
             limits, numbers = self._limits(resolution, "resolution"), [tuple(map(abs, level.scale)) for level in self.levels]
         elif factor is not None:
             limits, numbers = self._limits(factor, "factor"), [self._factors(level) for level in self.levels]
-        else:
+        elif shape is not None:
             limits = {axis: -n for axis, n in self._limits(shape, "shape").items()}
             numbers = [tuple(-n for n in level.shape) for level in self.levels]
         # A ladder of decimal scales is off by an ulp now and then: 1e-9 keeps `resolution=0.3` at the level of scale 0.30000000000000004.
@@ -313,7 +313,7 @@ class Pyramid:
         last = self.levels[-1]
         raise OptionError(f"max_bytes={max_bytes}: the coarsest level, {last.path!r}, has {last.info.size_bytes} bytes; read a region of it instead")
 
-    def _limits(self, wanted: PerAxis | None, what: str) -> dict[int, float]:
+    def _limits(self, wanted: PerAxis, what: str) -> dict[int, float]:
         """Returns the number said per axis index."""
         names = [axis.name for axis in self.axes]
         if isinstance(wanted, Mapping):
@@ -321,13 +321,14 @@ class Pyramid:
             if unknown:
                 raise OptionError(f"{what}: no axis {unknown[0]!r}; the axes are {_names(self.axes)}")
             limits = {names.index(name): float(value) for name, value in wanted.items()}
-        elif isinstance(wanted, Sequence):
-            if len(wanted) != len(names):
-                raise OptionError(f"{what} {tuple(wanted)!r} has {len(wanted)} numbers; expected {len(names)}, for the axes {_names(self.axes)}")
-            limits = {axis: float(value) for axis, value in enumerate(wanted)}
-        else:
+        elif isinstance(wanted, int | float):
             first, last = self.levels[0].shape, self.levels[-1].shape
-            limits = {axis: float(wanted or 0) for axis in range(len(names)) if first[axis] != last[axis]}
+            limits = {axis: float(wanted) for axis in range(len(names)) if first[axis] != last[axis]}
+        else:
+            values = [float(value) for value in wanted]
+            if len(values) != len(names):
+                raise OptionError(f"{what} {tuple(values)!r} has {len(values)} numbers; expected {len(names)}, for the axes {_names(self.axes)}")
+            limits = dict(enumerate(values))
         for axis, value in limits.items():
             if not (math.isfinite(value) and value > 0):
                 raise OptionError(f"{what} of axis {names[axis]!r} is {value!r}; expected a number above 0")
