@@ -7,6 +7,8 @@
 Everything public is here and is imported when it is first asked for, so that `import ziggurat` costs next to nothing.
 """
 
+from ziggurat.version import __version__
+
 TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of what this module costs
 
 if TYPE_CHECKING:
