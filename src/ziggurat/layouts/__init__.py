@@ -96,6 +96,8 @@ def can_hold(axes: Sequence[Axis], layout_id: str, layouts: Sequence[Layout] = L
 def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYOUTS) -> ReadResult:
     """Returns every multiscale of a node, as the layout with the strongest evidence reads it, or as `layout` says.
 
+    Of an id such as `ome-zarr@0.4` only the name chooses: the version is what the document states.
+
     What is wrong with the document is in `problems`; a series that cannot be read hides none of the others. At most one
     request per level, and two for the group; one more where a Zarr v2 base must be asked for the names of its axes.
 

@@ -449,6 +449,8 @@ def _relocated(existing: Mapping[str, JSON], facts: VersionFacts, *, keep: bool)
             ome.pop("version", None)
             root.update({"ome": ome} if ome else {})
         return root, root
+    if not keep and "version" in ome and parsed_version(ome["version"]) not in FACTS:
+        raise LayoutError(f"ome.version {ome['version']!r}: not known, so it is never rewritten; write into a group of its own")
     block = ome if keep else {"version": facts.version, **_without(ome, "version")}
     if "multiscales" not in ome and isinstance(root.get("multiscales"), (list, tuple)):
         for key in WRAPPED_KEYS:

@@ -129,7 +129,7 @@ OME: tuple[Rule, ...] = (
     Rule(
         "OME018",
         "MUST",
-        "`dimension_names` of every array are the names of the axes, in 0.5; `_ARRAY_DIMENSIONS` must not contradict them in any version.",
+        "`dimension_names` of every array are the names of the axes, in 0.5; `_ARRAY_DIMENSIONS` do not contradict them in any version.",
         _OME,
     ),
     Rule("OME019", "MUST", "A label image has as many levels as its image, and integer samples.", "OME-NGFF, labels metadata"),

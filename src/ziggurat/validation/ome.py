@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ziggurat.layouts import ome_zarr
 from ziggurat.layouts.rules import problem
 from ziggurat.layouts.series import kind_of, stated_ladder
-from ziggurat.problems import Problem
+from ziggurat.problems import Problem, Requirement
 from ziggurat.validation.case import Case, Check, same_dtype, should_be
 
 _PREFIXES = ("yocto", "zepto", "atto", "femto", "pico", "nano", "micro", "milli", "centi", "deci", "", "deca", "hecto", "kilo", "mega", "giga", "tera",
@@ -153,7 +153,8 @@ def check_dimension_names(case: Case) -> Iterator[Problem]:
         if (has is None and wanted == "array") or (has is not None and list(has) != names and facts(case).axes != "none"):
             shown = "no dimension names" if has is None else f"the dimension names {list(has)}"
             message = f"{case.multiscale.levels[k].path!r} has {shown}, and the axes are {names}"
-            yield problem("OME018", f"{case.at(k)}.path", message, "write the names of the axes into the array's document")
+            asked: Requirement = "MUST" if wanted == "array" else "SHOULD"
+            yield problem("OME018", f"{case.at(k)}.path", message, "write the names of the axes into the array's document", requirement=asked)
 
 
 def check_advised_keys(case: Case) -> Iterator[Problem]:
