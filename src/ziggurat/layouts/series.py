@@ -174,7 +174,8 @@ def named_axes(found: Sequence[ArrayInfo | None], method: JSON = None) -> tuple[
     """Returns axes where the document has none, and one sentence when they are inferred. Source: formats.md 15.11.
 
     Evidence in this order: the names that the base states; those that our own `method` states; a last axis of 3 or 4 samples of
-    8 or 16 bit that no level reduces is `c`; the trailing letters of `zyx`. Four and more axes without evidence get names that say nothing, provenance `absent`.
+    8 or 16 bit that no level reduces is `c`; the trailing letters of `zyx`. Four and more axes without evidence get names that
+    say nothing, provenance `absent`.
     """
     base = next((info for info in found if info is not None), None)
     if base is None:
