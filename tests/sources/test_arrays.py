@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +119,20 @@ def test_npy_files_are_mapped_and_opened_again_elsewhere(tmp_path: Path, order: 
     np.testing.assert_array_equal(whole(pickle.loads(message)), array)
 
 
+@pytest.mark.parametrize(("order", "expected"), [("C", (16, 16, 2048)), ("F", (2048, 16, 16))])
+def test_regrid_of_a_mapped_file_keeps_whole_pages(tmp_path: Path, whole: Whole, drawn: Drawn, order: str, expected: tuple[int, ...]) -> None:
+    shape = (20, 30, 3000) if order == "C" else (3000, 30, 20)
+    array = drawn(shape, "u2")
+    np.save(tmp_path / "a.npy", np.asarray(array, order=order))  # type: ignore[call-overload]
+    source = regrid(open_source(tmp_path / "a.npy"), (16, 16, 16))
+    assert source.chunks == expected
+    assert regrid(source, source.chunks).chunks == expected
+    np.testing.assert_array_equal(whole(source), array)
+    np.testing.assert_array_equal(whole(pickle.loads(pickle.dumps(source))), array)
+    small = regrid(open_source(np.load(tmp_path / "a.npy", mmap_mode="r")[:, :, :10]), (16, 16, 16))
+    assert small.chunks == ((16, 16, 16) if order == "C" else expected)
+
+
 def test_views_of_memory_maps_are_opened_again_from_their_file(tmp_path: Path, whole: Whole, drawn: Drawn) -> None:
     mapped = np.memmap(tmp_path / "raw.bin", ">i4", "w+", offset=5000, shape=(30, 40, 50))
     mapped[...] = drawn(mapped.shape, ">i4")
@@ -148,6 +165,24 @@ def test_broken_npy_files_are_named(tmp_path: Path) -> None:
     np.save(path, np.array([object()]), allow_pickle=True)
     with pytest.raises(UnsupportedError, match="Python objects"):
         open_source(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak of resident memory")
+@pytest.mark.parametrize("shape", [(16, 2048, 4096), (8192, 16384)])
+def test_reading_a_mapped_file_keeps_little_of_it_in_memory(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "a.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<u2", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + 2 * math.prod(shape))
+    program = (
+        "import resource, numpy as np; from ziggurat.sources import open_source\n"
+        f"s = open_source({str(path)!r}); block = np.zeros(s.chunks, s.dtype)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for index in np.ndindex(*(-(-n // c) for n, c in zip(s.shape, s.chunks))): s.read(index, block)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 48 * 1024  # kilobytes; the file has 256 MiB, blocks 4 MiB at most
 
 
 # ------------------------------------------------------------------------------------- anything with shape, dtype, slicing

@@ -44,7 +44,10 @@ def open_source(anything: object, *, path: str | None = None) -> Source:
 
 
 def regrid(source: Source, chunks: tuple[int, ...]) -> Source:
-    """Returns the source in blocks of another shape where every grid costs the same (arrays in memory, memory maps), else the source as it is."""
+    """Returns the source in blocks of another shape where it has no grid of its own, else the source as it is.
+
+    Arrays in memory take the shape that is asked for; memory maps a multiple of it, so that whole pages are read.
+    """
     from ziggurat.sources.arrays import MappedSource, NumpySource
 
     return source.regrid(chunks) if isinstance(source, NumpySource | MappedSource) else source

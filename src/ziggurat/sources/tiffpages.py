@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,16 @@ class Decoder:
     """Equal for pages that are decoded in the same way, whichever file they are in."""
 
     @property
-    def grid(self) -> Extent:
-        return cast(Extent, tuple(-(-n // s) for n, s in zip(self.extent, self.segment, strict=True)))
+    def n_segments(self) -> int:
+        """How many segments make up a page."""
+        return math.prod(-(-n // s) for n, s in zip(self.extent, self.segment, strict=True))
+
+    def number(self, at: tuple[int, ...]) -> int:
+        """Returns the number of a segment in the directory's lists from its place in the grid of four axes."""
+        result = 0
+        for n, size, k in zip(self.extent, self.segment, at, strict=False):
+            result = result * -(-n // size) + k
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,7 @@ class TiffSource(BlockSource):
         ranges = [range(w.start // n, -(-w.stop // n)) for w, n in zip(wanted[:4], decoder.segment, strict=False)]
         stored = False
         for at in itertools.product(*ranges):
-            number = int(np.ravel_multi_index(at, decoder.grid[:4]))
+            number = decoder.number(at)
             count = int(plane.counts[number])
             start = tuple(k * n for k, n in zip(at, decoder.segment, strict=False))
             if count == 0:

@@ -288,7 +288,7 @@ def _plane(page: TiffPage | TiffFrame, file: int, number: int, decoder: Decoder,
     """
     offsets = np.asarray(page.dataoffsets, np.int64)
     counts = np.asarray(page.databytecounts, np.int64)
-    expected = math.prod(decoder.grid[:4])
+    expected = decoder.n_segments
     size = page.parent.filehandle.size
     if len(offsets) < expected or len(counts) < expected:
         raise DocumentError(f"{path}: page {page.index} lists {len(offsets)} tiles or strips, its size needs {expected}; the file is broken")
