@@ -199,49 +199,24 @@ def _zero_where_not(valid: Array, part: Array) -> Array:
 def divide(sums: Array, n: int, out: Array) -> None:
     """Divides sums by the number `n` of samples behind each, once, half to even, into the dtype of `out`.
 
-    Integer sums must leave room: `abs(sum) + n // 2` fits their dtype, and `abs(sum) <= n * (largest value of out)`.
-    Floats and complex numbers are rounded by the division.
+    Integer sums must leave room: `abs(sum) + n // 2` fits their dtype. Floats and complex numbers are rounded by the division.
     """
     if sums.dtype.kind == "c":
         # part by part: dividing by a complex number rounds more than once
         divide(sums.real, n, out.real)
         divide(sums.imag, n, out.imag)
         return
-    exact = None if sums.dtype.kind == "f" else _exact_float(out.dtype, n)
     for inside, _ in slabs(sums.shape, sums.itemsize, (1,) * sums.ndim, SLAB_BYTES // 4):
-        if sums.dtype.kind == "f":
-            out[inside] = _quotient(sums[inside], n)
-        elif n == 1:
+        if n == 1:
             out[inside] = sums[inside]
-        elif exact is not None:
-            quotient = _quotient(sums[inside].astype(exact), n)
-            out[inside] = np.rint(quotient, out=quotient)
+        elif sums.dtype.kind == "f":
+            kind = sums.dtype.type
+            out[inside] = sums[inside] * kind(1 / n) if n & (n - 1) == 0 else sums[inside] / kind(n)
         else:
-            _divide_integer(sums[inside], n, out[inside])
+            _divide_integers(sums[inside], n, out[inside])
 
 
-def _exact_float(dtype: np.dtype[Any], n: int) -> np.dtype[Any] | None:
-    """Returns the narrowest float in which quotients of sums of `n` samples of `dtype` round like exact ones, None when there is none.
-
-    A quotient `s / n` that is no tie is at least 1 / 2n away from one, and is off by at most half a unit in its last place: with p bits of
-    precision it cannot become a tie while `s < 2**(p - 1)`; ties themselves are exact. Converting to floats, dividing and
-    rounding is two to three times faster than five integer operations.
-    """
-    info = np.iinfo(dtype)
-    largest = max(int(info.max), -int(info.min)) * n
-    for precision, name in ((24, "float32"), (53, "float64")):
-        if largest < 1 << (precision - 1):
-            return np.dtype(name)
-    return None
-
-
-def _quotient(sums: Array, n: int) -> Array:
-    """Returns float sums divided by `n`; exact reciprocals are multiplied with."""
-    quotient: Array = sums * sums.dtype.type(1 / n) if n & (n - 1) == 0 else sums / sums.dtype.type(n)
-    return quotient
-
-
-def _divide_integer(sums: Array, n: int, out: Array) -> None:
+def _divide_integers(sums: Array, n: int, out: Array) -> None:
     kind = sums.dtype.type
     if n & (n - 1) == 0:
         # b + (n/2 - 1) + (lowest bit that stays) carries exactly where half to even goes up
@@ -254,17 +229,23 @@ def _divide_integer(sums: Array, n: int, out: Array) -> None:
     elif n % 2:
         np.floor_divide(sums + kind(n // 2), kind(n), out=out, casting="unsafe")
     else:
-        shifted = sums + kind(n // 2)
-        rounded = shifted // kind(n)
-        shifted -= rounded * kind(n)
-        rounded -= (shifted == 0) & (rounded & kind(1)).astype(bool)
-        out[...] = rounded
+        quotient = sums // kind(n)
+        out[...] = _round(quotient, sums - quotient * kind(n), kind(n))
+
+
+def _round(quotient: Array, rest: Array, n: Any) -> Array:
+    """Returns the quotient of a floor division by `n`, rounded half to even by its `rest`; both are overwritten."""
+    rest += rest
+    rest += quotient & quotient.dtype.type(1)  # a tie goes up from an odd quotient only
+    quotient += rest > n
+    return quotient
 
 
 def divide_by(sums: Array, weights: Array, n: int, out: Array, missing: complex) -> None:
     """Divides sums by the `weights`, the number of valid samples behind each, half to even; `missing` where there is none.
 
-    `n` is the largest weight that there can be; where it is the weight, the result is that of `divide`.
+    `n` is the largest weight that there can be; where it is the weight, the result is that of `divide`. Integer sums are at
+    most `n` times the largest value of `out`.
     """
     if sums.dtype.kind == "c":
         divide_by(sums.real, weights, n, out.real, missing.real)
@@ -278,45 +259,54 @@ def divide_by(sums: Array, weights: Array, n: int, out: Array, missing: complex)
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 out[inside] = some / few
         else:
-            out[inside] = _divide_exactly(some.astype(exact), few, none) if exact is not None else _divide_integers(some, few)
+            divisors = few.astype(some.dtype if exact is None else exact)
+            divisors += none
+            quotient = some // divisors if exact is None else some / divisors
+            out[inside] = _round(quotient, some - quotient * divisors, divisors) if exact is None else np.rint(quotient, out=quotient)
         if (missing or sums.dtype.kind == "f") and none.any():
             out[inside][none] = missing
 
 
-def _divide_exactly(sums: Array, weights: Array, none: Array) -> Array:
-    """Returns the rounded quotients as floats, 0 where there is nothing (a sum of 0 divided by 1)."""
-    divisors = weights.astype(sums.dtype)
-    divisors += none
-    sums /= divisors
-    return np.rint(sums, out=sums)
+def _exact_float(dtype: np.dtype[Any], n: int) -> np.dtype[Any] | None:
+    """Returns the narrowest float in which quotients of sums of up to `n` samples of `dtype` round like exact ones, None when none does.
 
-
-def _divide_integers(sums: Array, weights: Array) -> Array:
-    counts = np.maximum(weights, 1).astype(sums.dtype)
-    shifted = sums + (counts >> sums.dtype.type(1))
-    rounded: Array = shifted // counts
-    shifted -= rounded * counts
-    rounded -= (shifted == 0) & ((counts & 1) == 0) & ((rounded & 1) == 1)
-    return rounded
+    A quotient `s / w` that is no tie is at least 1 / 2w away from one, and is off by at most half a unit in its last place: with p bits of
+    precision it cannot become a tie while `s < 2**(p - 1)`; ties themselves are exact. NumPy divides arrays of floats
+    several times faster than arrays of integers (by one number it is the other way round).
+    """
+    info = np.iinfo(dtype)
+    largest = max(int(info.max), -int(info.min)) * n
+    for precision, name in ((24, "float32"), (53, "float64")):
+        if largest < 1 << (precision - 1):
+            return np.dtype(name)
+    return None
 
 
 def split(block: Array) -> tuple[Array, Array]:
-    """Returns the high and the low 32 bits of 64-bit integers: `block == (high << 32) + low`, `low` never negative."""
-    high = block >> block.dtype.type(HALF)
-    low = (block & block.dtype.type((1 << HALF) - 1)).astype(np.uint64)
-    return high, low
+    """Returns the high and the low 32 bits of 64-bit integers: `block == (high << 32) + low`, `low` never negative.
+
+    >>> [limb.tolist() for limb in split(np.array([-1, 2**33 + 5]))]
+    [[-1, 2], [4294967295, 5]]
+    """
+    return block >> block.dtype.type(HALF), (block & block.dtype.type((1 << HALF) - 1)).view(np.uint64)
 
 
 def divide_split(high: Array, low: Array, n: Array | int, out: Array) -> None:
     """Divides split sums by `n` (a number or an array, at least 1, at most 2**31), half to even; exact for 64-bit integers."""
-    signed = high.dtype.type
-    n_high = n.astype(high.dtype) if isinstance(n, np.ndarray) else signed(n)
-    n_low = n.astype(np.uint64) if isinstance(n, np.ndarray) else np.uint64(n)
-    first = high // n_high
-    rest = ((high - first * n_high).astype(np.uint64) << np.uint64(HALF)) + low
-    second = rest // n_low
-    rest -= second * n_low
-    value = (first.astype(np.uint64) << np.uint64(HALF)) + second
-    up = (rest > n_low - rest) | ((rest == n_low - rest) & ((value & np.uint64(1)) == 1))
-    value += up
-    out[...] = value.view(out.dtype)
+    for inside, _ in slabs(high.shape, high.itemsize, (1,) * high.ndim, SLAB_BYTES // 16):
+        by = n if isinstance(n, int) else n[inside]
+        first, carried = _divmod(high[inside], by)
+        rest = (carried.view(np.uint64) << np.uint64(HALF)) + low[inside]
+        second, rest = _divmod(rest, by)
+        value = (first.view(np.uint64) << np.uint64(HALF)) + second
+        out[inside] = _round(value, rest, by).view(out.dtype)
+
+
+def _divmod(values: Array, n: Array | int) -> tuple[Array, Array]:
+    """Returns floor quotients and the rests, never negative."""
+    kind = values.dtype.type
+    if isinstance(n, int) and n & (n - 1) == 0:
+        return values >> kind(n.bit_length() - 1), values & kind(n - 1)
+    by = kind(n) if isinstance(n, int) else n.astype(values.dtype)
+    quotient = values // by
+    return quotient, values - quotient * by

@@ -163,7 +163,7 @@ class SampleFolding:
         return (self.setting.dtype,)
 
     def weight_dtype(self, level: int) -> AnyDType:
-        return narrowest_count(self.setting.window_sizes[level])
+        return np.dtype(np.uint8)  # samples say themselves whether they are missing
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         self.kernel(child.values[0], factors, out[0], self.setting.nodata)
