@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ziggurat.cli.talk import Command, columns, common, data, data_json
 
-if TYPE_CHECKING:
-    from ziggurat.problems import Requirement
-
-_COLOURS: tuple[tuple[Requirement, str], ...] = (("MUST", "red"), ("SHOULD", "yellow"), ("MAY", "cyan"), ("NOTE", "cyan"))
+_COLOURS = (("broken", "red"), ("advice", "yellow"), ("note", "cyan"))
 
 
 @click.command(
@@ -58,7 +53,6 @@ def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_
     One line each: 'broken' for a MUST, 'advice' for a SHOULD, 'note' for what is worth knowing. Exit 1 when a MUST is broken.
     """
     from ziggurat.pyramid import check as judge
-    from ziggurat.pyramid.tables import label
 
     report = judge(source, strict=strict, layout=layout)
     passed = report.ok
@@ -67,11 +61,7 @@ def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_
         data_json({"location": report.location, "layouts": list(report.layouts), "ok": passed, "problems": problems})
         return 0 if passed else 1
     for problem in report:
-        colour = next(colour for requirement, colour in _COLOURS if requirement == problem.requirement)
-        hint = f"; {problem.hint}" if problem.hint else ""
-        data(f"{problem.rule}  {problem.loc}: {problem.message}{hint}", label=label(problem.requirement), style=colour)
-    found = ((len(report.of("MUST")), "rule broken", "rules broken"), (len(report.of("SHOULD")), "piece of advice", "pieces of advice"))
-    counts = ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in found if n)
-    verdict = f"{report.location} ({', '.join(report.layouts) or 'no layout'})" + (f": {counts}" if counts else "")
-    data(verdict, label="passed" if passed else "failed", style="green" if passed else "red")
+        colour = next(colour for verdict, colour in _COLOURS if verdict == problem.verdict)
+        data(problem.sentence, label=problem.verdict, style=colour)
+    data(report.summary, label="passed" if passed else "failed", style="green" if passed else "red")
     return 0 if passed else 1

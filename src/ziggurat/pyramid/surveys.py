@@ -13,7 +13,7 @@ from ziggurat.node import FileNode, Node
 from ziggurat.problems import DocumentError, NotFound, Problem, shown
 from ziggurat.pyramid.levels import Pyramid
 from ziggurat.pyramid.opening import hierarchy_at, place_of, read
-from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, label, number, product, table, wrapped
+from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, number, product, table, wrapped
 
 _N_LOOKED_AT = 200
 """A plate has up to 384 wells; a terminal shows fewer."""
@@ -142,7 +142,7 @@ def _of_file(path: str | Path) -> Survey:
 
 def _notes(survey: Survey) -> list[tuple[str, str]]:
     """Returns what should be said below the tables, as (word, text): problems, and what no multiscale lists."""
-    notes = [(label(p.requirement), f"{p.loc}: {p.message}") for p in survey.problems]
+    notes = [(p.verdict, f"{p.loc}: {p.message}") for p in survey.problems]
     if survey.pyramids and survey.shared:
         notes.append(("shared", f"{', '.join(survey.shared)}: in more than one multiscale"))
     if survey.pyramids and survey.arrays:

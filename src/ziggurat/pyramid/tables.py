@@ -9,15 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ziggurat.model import Axis, Provenance
-from ziggurat.problems import Requirement, shown
+from ziggurat.problems import shown
 
 if TYPE_CHECKING:
     from ziggurat.pyramid.levels import LevelView, Pyramid
 
 GUESSED: tuple[Provenance, ...] = ("inferred", "absent")
 _MARK = "~"
-LABELS: tuple[tuple[Requirement, str], ...] = (("MUST", "broken"), ("SHOULD", "advice"), ("MAY", "may"), ("NOTE", "note"))
-"""What a problem of each requirement is called where people read it."""
 _LEGEND = "~ inferred: the document does not state it"
 _WIDE = 100
 """Columns: what a notebook's cell holds in a line."""
@@ -53,11 +51,6 @@ def number(value: float) -> str:
     ('0.5', '2', '0.3333333')
     """
     return f"{value + 0.0:.7g}"
-
-
-def label(requirement: Requirement) -> str:
-    """Returns what a problem of a requirement is called: `"broken"`, `"advice"`, `"note"`."""
-    return next(word for known, word in LABELS if known == requirement)
 
 
 def wrapped(word: str, text: str, width: int) -> str:
