@@ -185,13 +185,18 @@ def _free_chunks(axes: Sequence[Axis], itemsize: int, scale: Sequence[float] | N
     elif len(space) == 2:
         for i in space:
             sizes[i] = 1024 if itemsize == 1 else 512
-    elif scale is not None and scale[space[-3]] > ALMOST_ISOTROPIC * max(scale[space[-1]], scale[space[-2]]):
+    elif scale is not None and _same_unit(axes, space) and abs(scale[space[-3]]) > ALMOST_ISOTROPIC * max(abs(scale[i]) for i in space[-2:]):
         for i in space[-2:]:
             sizes[i] = 512
     else:
         for i in space[-3:]:
             sizes[i] = 128 if itemsize == 1 else 64
     return tuple(sizes)
+
+
+def _same_unit(axes: Sequence[Axis], which: Sequence[int]) -> bool:
+    """True when the scales of these axes can be compared: a scale without a unit says nothing beside one in micrometers."""
+    return len({axes[i].unit for i in which}) == 1
 
 
 def choose_shards(
@@ -288,10 +293,9 @@ def _check_step(step: Shape, shape: Shape, axes: Sequence[Axis], *, broadcast: b
 def _isotropic_step(size: Shape, axes: Sequence[Axis], scale: Sequence[float] | None, cumulative: Shape) -> Shape:
     """Returns 2 on space axes; when spacings are known and differ by 2 or more, only on the axes that are finer."""
     space = [i for i, a in enumerate(axes) if a.kind == "space" and size[i] > 1]
-    units = {axes[i].unit for i in space}
     fine = space
-    if scale is not None and len(units) == 1 and space:
-        spacing = {i: scale[i] * cumulative[i] for i in space}
+    if scale is not None and space and _same_unit(axes, space):
+        spacing = {i: abs(scale[i]) * cumulative[i] for i in space}  # a scale is negative where an axis runs north to south
         finest = min(spacing.values())
         fine = [i for i in space if spacing[i] < 2 * finest]
     return tuple(2 if i in fine else 1 for i in range(len(axes)))
