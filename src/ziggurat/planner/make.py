@@ -204,10 +204,11 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     else:
         folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape) if ladder else None
         cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
-    written = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
+    written = [level for k, level in enumerate(plan.levels) if k or plan.base != "stays"]
+    encoded = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
     n_reads = sum(p.n_chunk_reads for p in cut.passes)
     bytes_in = n_reads * math.prod(plan.source_chunks) * dtype.itemsize
-    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in written)
+    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in encoded)
     return replace(
         plan,
         passes=cut.passes,

@@ -88,7 +88,7 @@ class BuildPlan:
     peak_bytes: int
     n_chunk_reads: int
     n_chunk_writes: int
-    """Inner chunks that are encoded; all-fill ones are counted and not stored."""
+    """Inner chunks that are encoded or copied; all-fill ones are counted and not stored."""
     n_object_writes: int
     """Stored objects (shards where there are any) of the written levels, all-fill ones included."""
     bytes_in: int
