@@ -304,6 +304,16 @@ def test_the_founding_sample_passes_with_two_pieces_of_advice(zig: Run, tmp_path
     assert not zg.check(tmp_path / "a.zarr", strict=True).ok
 
 
+def test_a_level_is_checked_by_the_group_that_lists_it(zig: Run, tmp_path: Path) -> None:
+    write_ome05(tmp_path / "a.zarr")
+    zarr.create_array(tmp_path / "alone.zarr", shape=(4, 4), dtype="u1")
+    code, out, _ = zig("check", "a.zarr/s1")
+    assert (code, out.split()[0]) == (0, "passed")
+    code, out, err = zig("check", "alone.zarr")
+    assert (code, out) == (2, "")
+    assert "none of the 3 groups above lists" in one_sentence(err)
+
+
 def test_a_broken_must_fails(zig: Run, tmp_path: Path) -> None:
     root = write_ome05(tmp_path / "a.zarr")
     assert zig("check", "a.zarr")[:2] == (0, "passed  a.zarr (ome-zarr@0.5)\n")

@@ -68,7 +68,7 @@ def check(source: object, *, strict: bool = False, layout: str | None = None) ->
     Parameters
     ----------
     source
-        As for `open`.
+        As for `open`; the place of a level's own array is judged by the group that lists it.
     strict
         Hold SHOULD as high as MUST: `report.ok` is then True only when neither is broken.
     layout
@@ -78,7 +78,13 @@ def check(source: object, *, strict: bool = False, layout: str | None = None) ->
     """
     from ziggurat import validation
 
-    found = validation.check_node(place_of(source).node, layout=layout)
+    place = place_of(source)
+    if place.node.kind == "array":
+        listing = _listing(place, None)
+        if listing is None:
+            raise _unlisted(place)
+        place = listing[0]
+    found = validation.check_node(place.node, layout=layout)
     return dataclasses.replace(found, strict=strict)
 
 
@@ -161,7 +167,10 @@ def read(target: object, layout: str | None) -> Hierarchy:
     """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
     place = place_of(target)
     if place.node.kind == "array":
-        return _of_array(place, layout)
+        listing = _listing(place, layout)
+        if listing is None:
+            raise _unlisted(place)
+        return hierarchy_at(*listing)
     found = layouts.read(place.node, layout)
     if not found.multiscales:
         first = next((problem for problem in found.problems if problem.requirement == "MUST"), None)
@@ -170,13 +179,13 @@ def read(target: object, layout: str | None) -> Hierarchy:
     return hierarchy_at(place, found)
 
 
-def _of_array(place: Place, layout: str | None) -> Hierarchy:
-    """Returns the multiscale that lists an array, from up to three groups above it."""
+def _listing(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResult] | None:
+    """Returns the group that lists an array in a multiscale, from up to three groups above it, and what is in it."""
     here, path = place, ""
     for _ in range(_N_ANCESTORS):
         above = here.above()
         if above is None:
-            break
+            return None
         here, name = above
         path = f"{name}/{path}" if path else name
         try:
@@ -184,9 +193,13 @@ def _of_array(place: Place, layout: str | None) -> Hierarchy:
         except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
             continue
         if any(level.path == path for candidate in found.multiscales for level in candidate.levels):
-            return hierarchy_at(here, found)
+            return here, found
+    return None
+
+
+def _unlisted(place: Place) -> NotFound:
     where = place.node.location
-    raise NotFound(f"{where}: an array that none of the {_N_ANCESTORS} groups above lists in a multiscale; make levels with 'ziggurat build'")
+    return NotFound(f"{where}: an array that none of the {_N_ANCESTORS} groups above lists in a multiscale; make levels with 'ziggurat build'")
 
 
 def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
