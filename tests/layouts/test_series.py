@@ -131,6 +131,19 @@ def test_a_missing_level_leaves_the_others() -> None:
     assert (missing.scale, missing.scale_provenance) == (None, "absent")
 
 
+def test_without_the_base_nothing_is_guessed_about_the_others() -> None:
+    levels = layouts.read(BY_ID["multiscales@0.1/broken/MS005-base-missing"].node()).multiscales[0].levels
+    assert [(level.path, level.array is None, level.scale, level.translation) for level in levels] == [("base", True, None, None), ("1", False, None, None)]
+
+
+def test_a_stated_scale_places_levels_before_their_sizes_do() -> None:
+    scales: list[list[JSON]] = [[2.0, 2.0], [4.02, 4.0]]
+    datasets: list[JSON] = [{"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": scale}]} for k, scale in enumerate(scales)]
+    entry: dict[str, JSON] = {"version": "0.4", "axes": [{"name": "y"}, {"name": "x"}], "datasets": datasets}
+    levels = one(group2({"multiscales": [entry]}, {"0": array2((201, 200)), "1": array2((100, 100))})).levels
+    assert levels[1].scale == (4.02, 4.0) and levels[1].translation == (1.01, 1.0)
+
+
 def test_a_broken_series_hides_no_other() -> None:
     for fixture in FIXTURES:
         if fixture.name.startswith("MS004-") or fixture.name in ("MS002-datasets-absent", "MS003-path-absent"):

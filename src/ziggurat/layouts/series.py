@@ -101,7 +101,7 @@ def _series(entry: JSON, index: int, loc: str, rules: Rules) -> tuple[Series | N
                 paths.append(resolve(dataset["path"], "path"))
                 objects.append(dataset)
             except PathError as error:
-                problems.append(problem(rules.local, f"{where}.path", f"{error}", "move or copy the array below the group"))
+                problems.append(problem(rules.local, f"{where}.path", str(error).removeprefix("path "), "move or copy the array below the group"))
     return (None if problems else Series(index, loc, entry, tuple(objects), tuple(paths))), problems
 
 
@@ -247,14 +247,14 @@ def ratios(base: Sequence[int], shape: Sequence[int]) -> tuple[Fraction, ...]:
 def placed(levels: Sequence[Level], method: JSON, axes: Sequence[Axis]) -> tuple[Level, ...]:
     """Returns levels with the scale and translation that they lack, in steps of the base where no level states a scale.
 
-    What our own method states is `derived`; all else is taken from the shapes, aligned at the lower corner, and `inferred`.
+    What our own method states is `derived`. All else is `inferred`: scales from the shapes, translations from the scales where
+    those are stated, else from the shapes, aligned at the lower corner. Without the base there is nothing to compare with.
     """
     ndim = len(axes)
-    base = next((level for level in levels if level.array is not None), None)
-    if base is None or base.array is None or base.array.ndim != ndim:
-        return tuple(levels)
-    s0 = base.scale or (1.0,) * ndim
-    t0 = base.translation or (0.0,) * ndim
+    if not levels:
+        return ()
+    base = levels[0]
+    s0, t0 = base.scale or (1.0,) * ndim, base.translation or (0.0,) * ndim
     stated = stated_ladder(method, [axis.name for axis in axes])
     ladder: tuple[tuple[int, ...], ...] = () if stated is None else stated[0]
     anchors: geometry.Anchor | tuple[geometry.Anchor, ...] = "centre" if stated is None else stated[1]
@@ -262,15 +262,22 @@ def placed(levels: Sequence[Level], method: JSON, axes: Sequence[Axis]) -> tuple
     result = []
     for k, level in enumerate(levels):
         how: Provenance = "derived" if stated is not None and k < len(cumulative) else "inferred"
-        factors: Sequence[int | Fraction] | None = cumulative[k] if how == "derived" else None
-        if factors is None and level.array is not None and level.array.ndim == ndim:
-            factors = ratios(base.array.shape, level.array.shape)
+        factors: Sequence[int | Fraction] | None = cumulative[k] if how == "derived" else _shape_factors(base, level, ndim)
+        shifts = factors
+        if how == "inferred" and base.scale is not None and level.scale is not None:
+            shifts = [Fraction(repr(s)) / Fraction(repr(b)) for s, b in zip(level.scale, base.scale, strict=True)]
         if factors is not None and level.scale is None:
             level = replace(level, scale=geometry.level_scale(s0, factors), scale_provenance=how)
-        if factors is not None and level.translation is None:
-            level = replace(level, translation=geometry.level_translation(s0, t0, factors, anchors), translation_provenance=how)
+        if shifts is not None and level.translation is None:
+            level = replace(level, translation=geometry.level_translation(s0, t0, shifts, anchors), translation_provenance=how)
         result.append(level)
     return tuple(result)
+
+
+def _shape_factors(base: Level, level: Level, ndim: int) -> tuple[Fraction, ...] | None:
+    if base.array is None or level.array is None or not base.array.ndim == level.array.ndim == ndim:
+        return None
+    return ratios(base.array.shape, level.array.shape)
 
 
 # --- writing back --------------------------------------------------------------------------------------------------------

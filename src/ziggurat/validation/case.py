@@ -68,7 +68,9 @@ def should_be(raw: Mapping[str, JSON], key: str, kind: type | tuple[type, ...], 
 
 def same_dtype(case: Case, rule: str, hint: str) -> Iterator[Problem]:
     """Yields once when the levels differ in their type of samples."""
-    dtypes = dict.fromkeys(info.dtype for _, info in case.present())
-    if len(dtypes) > 1:
-        shown = ", ".join(f"{case.multiscale.levels[k].path!r} {info.dtype}" for k, info in case.present())
+    paths: dict[str, list[str]] = {}
+    for k, info in case.present():
+        paths.setdefault(info.dtype, []).append(case.multiscale.levels[k].path)
+    if len(paths) > 1:
+        shown = "; ".join(f"{', '.join(map(repr, names))}: {dtype}" for dtype, names in paths.items())
         yield problem(rule, f"{case.loc}.datasets", f"the levels differ in their type of samples ({shown})", hint)
