@@ -23,7 +23,7 @@ from ziggurat.conversion.arrays import array_to_v3
 from ziggurat.conversion.series import STEPS, wrapped
 from ziggurat.layouts import ome_zarr
 from ziggurat.node import DictNode
-from ziggurat.problems import DocumentError, LayoutError, OptionError, UnsupportedError
+from ziggurat.problems import DocumentError, LayoutError, OptionError, UnsupportedError, ZigguratError
 from ziggurat.validation import check_node
 
 Json = Any
@@ -363,6 +363,22 @@ def test_dimension_names_of_v3_arrays_become_the_axes() -> None:
     assert documents["zarr.json"]["attributes"]["ome"]["multiscales"] == [{"axes": axes, "datasets": datasets}]
 
 
+def test_founding_layout_in_zarr_v3_becomes_0_5() -> None:
+    document = {**GOLDEN_ARRAY_05, "dimension_names": ["z", "y", "x"], "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 4, 4]}}}
+    store = {
+        "zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": {"multiscales": [{"datasets": [{"path": "a"}, {"path": "b"}]}], "mine": 1}},
+        "a/zarr.json": {**document, "shape": [4, 8, 8]},
+        "b/zarr.json": {**document, "shape": [4, 5, 5]},
+    }
+    plan = upgrade_plan(store, to="ome-zarr@0.5")
+    assert [change.key for change in plan.changes] == ["zarr.json"]
+    moves = [[{"type": "scale", "scale": [1.0, 1.0, 1.0]}], [{"type": "scale", "scale": [1.0, 1.6, 1.6]}]]
+    datasets = [{"path": path, "coordinateTransformations": move} for path, move in zip("ab", moves, strict=True)]
+    assert after(plan, store)["zarr.json"]["attributes"] == {"ome": {"version": "0.5", "multiscales": [{"datasets": datasets, "axes": AXES_04[2:]}]}, "mine": 1}
+    with pytest.raises(LayoutError, match=r"lies in Zarr v3, and ome-zarr@0\.4 exists in Zarr v2 only"):
+        upgrade_plan(store, to="ome-zarr@0.4")
+
+
 def test_order_is_arrays_then_groups_then_the_root_then_removals_from_the_root_down() -> None:
     plan = upgrade_plan(STORES["0.4"], to="ome-zarr@0.5")
     keys = [change.key for change in plan.writes]
@@ -501,6 +517,29 @@ def test_unknown_keys_at_every_depth_survive_every_upgrade(data: st.DataObject, 
         assert in_order(found[name]) == in_order(value)
         old, new = [k for k in at(before[key], path) if k in found], [k for k in found if k in at(before[key], path)]
         assert old == new  # what was there before stands in the same order
+
+
+@settings(max_examples=150)
+@given(data=st.data(), way=st.sampled_from(PATHS))
+def test_broken_documents_raise_nothing_but_our_errors(data: st.DataObject, way: tuple[str, str]) -> None:
+    start, end = way
+    store = copy.deepcopy(STORES[start])
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from(sorted(store)))
+        _, place = data.draw(st.sampled_from(list(objects(store[key]))))
+        if not place:
+            continue
+        name = data.draw(st.sampled_from(sorted(place)))
+        if data.draw(st.booleans()):
+            place[name] = data.draw(VALUES)
+        else:
+            del place[name]
+    before = copy.deepcopy(store)
+    try:
+        upgrade_plan(store, to=f"ome-zarr@{end}", transpose=data.draw(st.sampled_from([None, tuple("ctzyx"), ("y", "x")])))
+    except ZigguratError as error:
+        assert "\n" not in str(error)
+    assert in_order(store) == in_order(before)
 
 
 # --- arrays: Zarr v2 documents read as v3 by zarr-python -----------------------------------------------------------------

@@ -245,6 +245,8 @@ def test_dry_run_writes_nothing_and_tells_what_the_upgrade_then_does(make: Make,
         assert after.get(change.key) == change.new
     assert json.loads(json.dumps(planned.to_json()))["to"] == to
     assert "+++" in str(planned) and "---" in str(planned)
+    assert str(done).splitlines()[0].endswith(f"became {to} ({len(done.changes)} documents)")
+    assert "+++" not in str(done)
 
 
 @pytest.mark.parametrize(("make", "to"), CASES)
@@ -467,6 +469,37 @@ def test_group_inside_a_v2_group_does_not_become_v3_alone(tmp_path: Path) -> Non
     assert tree_hash(tmp_path) == before
     result = transfer.upgrade(tmp_path / "plate.zarr" / "image", to="ome-zarr@0.4")
     assert any("consolidate it again" in note for note in result.notes)
+
+
+def test_file_system_without_hard_links_gets_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked, copied = tmp_path / "linked.zarr", tmp_path / "copied.zarr"
+    make_founding(linked)
+    make_founding(copied)
+    transfer.upgrade(linked, to="ome-zarr@0.4")
+
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    transfer.upgrade(copied, to="ome-zarr@0.4")
+    assert tree_hash(copied) == tree_hash(linked)
+
+
+def test_full_disk_gives_one_sentence_and_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, dest = tmp_path / "source.zarr", tmp_path / "dest.zarr"
+    make_founding(source)
+    truth = by_zarr(source)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(problems.StorageError, match=r"cannot be written \(No space left on device\); run the same command again"):
+            transfer.upgrade(source, to="ome-zarr@0.5", dest=dest)
+    assert FileNode(dest).kind == "absent"
+    transfer.upgrade(source, to="ome-zarr@0.5", dest=dest)
+    assert equal(by_zarr(dest), truth)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

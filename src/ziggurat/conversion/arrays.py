@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from ziggurat.conversion.rules import problem
 from ziggurat.model import JSON
+from ziggurat.node import parse_array_document
 from ziggurat.problems import Problem, UnsupportedError
 
 DATA_TYPES: Mapping[str, str] = MappingProxyType(
@@ -57,7 +58,8 @@ def array_to_v3(
 ) -> tuple[dict[str, JSON], tuple[Problem, ...]]:
     """Returns the `zarr.json` of an array whose chunks were written under a `.zarray`, and what had to be decided.
 
-    `attributes` (the `.zattrs`) are carried verbatim. Raises UnsupportedError when v3 has no words for the dtype or the codecs.
+    `attributes` (the `.zattrs`) are carried verbatim. Raises DocumentError when the document lacks a fact, UnsupportedError when
+    v3 has no words for the dtype or the codecs.
 
     Examples
     --------
@@ -66,6 +68,7 @@ def array_to_v3(
     [{'name': 'bytes', 'configuration': {'endian': 'little'}}]
     """
     problems: list[Problem] = []
+    parse_array_document(document, 2, location=path)
     typestr = document.get("dtype")
     match = re.fullmatch(r"([<>|])([biufc]\d+)", typestr) if isinstance(typestr, str) else None
     if match is None or match[2] not in DATA_TYPES:

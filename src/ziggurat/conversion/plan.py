@@ -13,7 +13,7 @@ from ziggurat.conversion.rules import problem
 from ziggurat.conversion.tree import Hierarchy, TreeNode, documents_of, join, nodes_of
 from ziggurat.layouts import ome_zarr
 from ziggurat.model import JSON, Multiscale
-from ziggurat.node import DictNode
+from ziggurat.node import DictNode, parse_array_document
 from ziggurat.problems import LayoutError, OptionError, Problem
 
 
@@ -310,7 +310,7 @@ class _Upgrade:
 
     def _nested(self, node: TreeNode, separator: str | None, renamings: list[Renaming]) -> TreeNode:
         """Returns an array of Zarr v2 with the separator of the wanted version, and names for its axes where it had none."""
-        ndim = len(shape_of(node.document))
+        ndim = parse_array_document(node.document, 2, location=node.path).ndim
         if separator is not None and separator_of(node.document) != separator:
             if ndim > 1 and node.path not in self.permutations:
                 renamings.append(Renaming(node.path, ndim, separator_of(node.document), separator))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ziggurat.conversion.arrays import shape_of
 from ziggurat.conversion.tree import NOTHING, TreeNode, join
 from ziggurat.model import JSON, Multiscale
+from ziggurat.node import parse_array_document
 from ziggurat.problems import OptionError, UnsupportedError
 
 Permutation = tuple[int, ...]
@@ -36,11 +36,13 @@ def transposed_array(node: TreeNode, names: Sequence[str], order: Permutation) -
     """Returns the array's node with its axes in the new order, stored in C order, each chunk the transpose of one old chunk.
 
     `names` are the axes in the new order; they are stored as the array's own dimension names.
-    Raises UnsupportedError when its shape has another rank, or a codec depends on the order of the axes in a way that is not known.
+    Raises DocumentError for a document that states no shape or grid, UnsupportedError when its shape has another rank, or a
+    codec depends on the order of the axes in a way that is not known.
     """
     document = node.document
-    if len(shape_of(document)) != len(order):
-        raise UnsupportedError(f"{node.path}: shape {list(shape_of(document))} has not {len(order)} axes; it cannot be transposed with its multiscale")
+    shape = parse_array_document(document, node.zarr_format, location=node.path).shape
+    if len(shape) != len(order):
+        raise UnsupportedError(f"{node.path}: shape {list(shape)} has not {len(order)} axes; it cannot be transposed with its multiscale")
     if node.zarr_format == 2:
         changed: dict[str, JSON] = {"shape": permuted(document["shape"], order), "chunks": permuted(document["chunks"], order)}
         if document.get("order") == "F":

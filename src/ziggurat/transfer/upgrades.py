@@ -35,14 +35,16 @@ class UpgradeResult:
     dry_run: bool
 
     def __str__(self) -> str:
-        """Returns a headline, the unified difference of the documents, and the notes."""
+        """Returns a headline and the notes; after a dry run the unified difference of the documents between them."""
         if not self.changes:
             lines = [f"{self.source} is {self.layout} already; nothing to do"]
         else:
             verb = "would become" if self.dry_run else "became"
             place = "" if self.target == self.source else f" in {self.target}"
             lines = [f"{self.source}: {self.layout} {verb} {self.to}{place} ({len(self.changes)} documents)"]
-        return "\n".join([*lines, *(line for change in self.changes for line in _difference(change)), *(f"note: {note}" for note in self.notes)])
+        if self.dry_run:
+            lines += [line for change in self.changes for line in _difference(change)]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the result as plain JSON."""
