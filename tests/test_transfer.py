@@ -360,6 +360,16 @@ def test_transpose_with_a_codec_that_only_zarr_python_knows(tmp_path: Path) -> N
     assert "UPG010" in {problem.rule for problem in result.problems}
 
 
+def test_notes_say_the_same_thing_once(tmp_path: Path) -> None:
+    source = tmp_path / "source.zarr"
+    make_01(source)
+    result = transfer.upgrade(source, to="ome-zarr@0.4", dry_run=True)
+    assert [problem.loc for problem in result.problems] == ["labels/cells/multiscales[0].datasets", "multiscales[0].datasets"]
+    said = [note for note in result.notes if "no scale" in note]
+    assert len(said) == 1
+    assert said[0].startswith("labels/cells/multiscales[0].datasets (and 1 more): ")
+
+
 def test_interrupted_new_store_is_no_group_and_goes_on(tmp_path: Path) -> None:
     source, whole = tmp_path / "source.zarr", tmp_path / "whole.zarr"
     make_01(source)

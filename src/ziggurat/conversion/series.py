@@ -71,9 +71,9 @@ def to_03(entry: Entry, context: Context) -> Entry:
     names = [axis.name for axis in context.multiscale.axes]
     if "axes" in entry:
         return restated(entry, "0.3")
-    if any(axis.provenance != "stated" for axis in context.multiscale.axes):
+    if any(axis.provenance == "inferred" for axis in context.multiscale.axes):
         guess = ", ".join(names)
-        message = f"the document names no axes; {guess} is taken from the version or the arrays"
+        message = f"the document names no axes; {guess} is inferred from the shape of the base"
         context.report("UPG001", ".axes", message, "correct the names if they are wrong")
     return restated({**entry, "axes": list(names)}, "0.3")
 

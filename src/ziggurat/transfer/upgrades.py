@@ -151,8 +151,20 @@ def run(
             notes += (
                 [f"the samples of {', '.join(plan.permutations)} were written anew, axes in the order {', '.join(axes or ())}"] if plan.permutations else []
             )
-    notes += [f"{p.loc}: {p.message}" + (f"; {p.hint}" if p.hint else "") for p in plan.problems]
+    notes += _sentences(plan.problems)
     return UpgradeResult(str(root), str(target), plan.source, to, changes, tuple(notes), plan.problems, dry_run)
+
+
+def _sentences(problems: Sequence[Problem]) -> list[str]:
+    """Returns one sentence per kind of problem, with the first place where it is and how many more there are."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        places.setdefault((problem.message, problem.hint), []).append(problem.loc)
+    sentences = []
+    for (message, hint), found in places.items():
+        more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
+        sentences.append(f"{found[0]}{more}: {message}" + (f"; {hint}" if hint else ""))
+    return sentences
 
 
 def _local(place: str | os.PathLike[str], name: str) -> Path:
