@@ -33,6 +33,15 @@ class CommandFailed(RuntimeError):
     """A measured command ended with an error."""
 
 
+BYTE_CODE = Path(tempfile.gettempdir()) / "ziggurat-bench-bytecode"
+"""Where the measured programs keep their byte code: an installed package has it, an environment that forbids writing it has not."""
+
+
+def _environment(more: dict[str, str] | None) -> dict[str, str]:
+    found = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return found | {"PYTHONPYCACHEPREFIX": str(BYTE_CODE)} | (more or {})
+
+
 def _busy_seconds() -> float:
     ticks = os.sysconf("SC_CLK_TCK")
     fields = [int(v) for v in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
@@ -44,7 +53,7 @@ def measure(command: Sequence[str | Path], *, timeout_seconds: float = 600, envi
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         busy = _busy_seconds()
         start = time.perf_counter()
-        process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=_environment(environment))
         deadline = start + timeout_seconds
         while True:
             # wait4 with a timeout: a blocking wait in all but the hanging case
