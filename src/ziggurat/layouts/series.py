@@ -17,7 +17,7 @@ from ziggurat import geometry
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, Provenance
 from ziggurat.node import Node, parse_array_document, resolve, word
-from ziggurat.problems import DocumentError, PathError, Problem
+from ziggurat.problems import DocumentError, LayoutError, PathError, Problem
 
 MAX_SERIES = 1000
 """One per chromosome or per field is the most that was seen, some hundreds."""
@@ -290,10 +290,14 @@ def is_ours_to_write(entry: JSON) -> bool:
 
 
 def merged(existing: JSON, written: Sequence[Entry]) -> list[JSON]:
-    """Returns the new list of series: entries that no reader detects stay where they are, all others are replaced in order."""
+    """Returns the new list of series: entries that no reader detects stay where they are, all others are replaced in order.
+
+    Raises LayoutError where `existing` is no list: it belongs to another layout, or is a mistake that a person must mend.
+    """
+    if existing is not None and not isinstance(existing, (list, tuple)):
+        raise LayoutError(f"multiscales: the group holds {word(existing)} there, not a list, and it is not overwritten; take a group of its own, or mend it")
     new: list[JSON] = list(written)
-    kept = existing if isinstance(existing, (list, tuple)) else ()
-    for i, entry in enumerate(kept):
+    for i, entry in enumerate(existing or ()):
         if not is_ours_to_write(entry):
             new.insert(min(i, len(new)), entry)
     return new
