@@ -211,12 +211,32 @@ def test_anything_sliceable_is_read_in_its_own_chunks(whole: Whole, drawn: Drawn
     np.testing.assert_array_equal(whole(open_source(Sliced(array))), array)
 
 
+def test_a_tensorstore_is_read_in_its_chunks(tmp_path: Path, whole: Whole, drawn: Drawn) -> None:
+    tensorstore = pytest.importorskip("tensorstore")
+    array = drawn((33, 44), "u2")
+    metadata = {"shape": [33, 44], "chunks": [16, 20], "dtype": "<u2"}
+    store = {"driver": "file", "path": str(tmp_path / "a.zarr")}
+    opened = tensorstore.open({"driver": "zarr", "kvstore": store, "metadata": metadata, "create": True}).result()
+    opened.write(array).result()
+    source = open_source(opened)
+    assert source.chunks == (16, 20) and source.dtype == np.uint16
+    np.testing.assert_array_equal(whole(source), array)
+
+
+def test_stamps_of_anything_sliceable_follow_its_samples(drawn: Drawn) -> None:
+    array = drawn((33, 44), "u2")
+    before = open_source(Sliced(array.copy())).info.stamps
+    array[-1, 3] ^= 1
+    assert len(before) == 8 and before != open_source(Sliced(array)).info.stamps
+
+
 def test_slicing_that_gives_another_shape_is_an_error() -> None:
     class Squeezed(Sliced):
         def __getitem__(self, key: tuple[slice, ...]) -> AnyArray:
             return np.squeeze(super().__getitem__(key))
 
     source = open_source(Squeezed(np.zeros((1, 5))))
+    assert source.shape == (1, 5)
     with pytest.raises(StorageError, match="slicing gave shape"):
         source.read((0, 0), np.zeros(source.chunks))
 

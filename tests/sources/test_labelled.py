@@ -129,6 +129,13 @@ def test_a_dataset_needs_the_name_of_a_variable(whole: Whole) -> None:
         open_source(dataset, path="c")
 
 
+def test_stamps_follow_the_samples(drawn: Drawn) -> None:
+    array = drawn((20, 30), "f4")
+    before = open_source(xarray.DataArray(array.copy(), dims=("y", "x"))).info.stamps
+    array[-1, 5] += 1
+    assert before and before != open_source(xarray.DataArray(array, dims=("y", "x"))).info.stamps
+
+
 def test_lazily_opened_variables_are_read_block_by_block(drawn: Drawn, whole: Whole) -> None:
     asked: list[tuple[slice, ...]] = []
     array = drawn((100, 90), "f4")
@@ -148,6 +155,8 @@ def test_lazily_opened_variables_are_read_block_by_block(drawn: Drawn, whole: Wh
     opened = xarray.DataArray(xarray.Variable(("y", "x"), data))
     opened.encoding["preferred_chunks"] = {"y": 40, "x": 90}
     source = open_source(opened)
-    assert source.chunks == (40, 90) and not asked
+    assert source.chunks == (40, 90)
+    assert len(asked) == 8 and all(s.stop - s.start == 1 for s, _ in asked)  # a few samples for the stamp, nothing else
+    asked.clear()
     np.testing.assert_array_equal(whole(source), array)
     assert len(asked) == 3

@@ -165,7 +165,7 @@ def open_ndarray(array: AnyArray) -> NumpySource | MappedSource:
     if file_map:
         return open_map(file_map, SourceInfo(location, stem(location), array_facts(shape, dtype, mapped_chunks(shape, dtype.itemsize))))
     facts = array_facts(shape, dtype, free_chunks(shape, dtype.itemsize))
-    return NumpySource(np.asarray(array), SourceInfo(location, "array", facts, stamps=content_stamps(array)))
+    return NumpySource(np.asarray(array), SourceInfo(location, "array", facts, stamps=content_stamps(array, shape)))
 
 
 def open_map(file_map: FileMap, info: SourceInfo) -> MappedSource:
@@ -226,10 +226,7 @@ class SlicedSource(BlockSource):
 
     def fill(self, region: Region, out: AnyArray) -> bool:
         with self._lock:
-            found = self._array[region]
-            # tensorstore answers with a promise that has read(); everything else with samples
-            promise = getattr(found, "read", None)
-            samples = np.asarray(promise().result() if promise else found)
+            samples = _sliced(self._array, region)
         if samples.shape != out.shape:
             raise StorageError(f"{self._info.location}: slicing gave shape {samples.shape} for the region {out.shape}")
         np.copyto(out, samples, casting="same_kind")
@@ -237,6 +234,23 @@ class SlicedSource(BlockSource):
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return SlicedSource, (self._array, self._info)
+
+
+def _sliced(array: ArrayLike, region: Region) -> AnyArray:
+    """Returns the samples of a region; tensorstore answers a slicing with a view that has `read()`, everything else with samples."""
+    found = array[region]
+    promise = getattr(found, "read", None)
+    return np.asarray(promise().result() if promise else found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """An object's slicing as `_sliced` does it."""
+
+    array: ArrayLike
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> AnyArray:
+        return _sliced(self.array, key)
 
 
 def open_arraylike(array: ArrayLike) -> SlicedSource:
@@ -249,8 +263,11 @@ def open_arraylike(array: ArrayLike) -> SlicedSource:
     location = f"{what} {name!r}"
     shape = checked_shape(tuple(array.shape), location)
     dtype = checked_dtype(_numpy_dtype(array.dtype), location)
-    chunks = _regular_chunks(getattr(array, "chunks", None), shape) or free_chunks(shape, dtype.itemsize)
-    return SlicedSource(array, SourceInfo(location=location, name=name, array=array_facts(shape, dtype, chunks)))
+    layout = getattr(array, "chunk_layout", None)  # tensorstore
+    stated = getattr(getattr(layout, "read_chunk", None), "shape", None) if layout is not None else getattr(array, "chunks", None)
+    chunks = _regular_chunks(stated, shape) or free_chunks(shape, dtype.itemsize)
+    stamps = content_stamps(_Samples(array), shape)
+    return SlicedSource(array, SourceInfo(location, name, array_facts(shape, dtype, chunks), stamps=stamps))
 
 
 def _numpy_dtype(dtype: object) -> object:

@@ -7,7 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol, Self
 
 import numpy as np
@@ -22,15 +22,17 @@ Region = tuple[slice, ...]
 UNDERSTOOD = "a Zarr array or group, .npy, TIFF, OME-TIFF, a folder or pattern of TIFF slices, PNG, JPEG"
 """What can be opened from a path, in words, for messages."""
 
-_KINDS = {
-    "O": "Python objects",
-    "S": "byte strings",
-    "U": "strings",
-    "T": "strings",
-    "M": "dates",
-    "m": "time spans",
-    "V": "records or raw bytes",
-}
+_KINDS = MappingProxyType(
+    {
+        "O": "Python objects",
+        "S": "byte strings",
+        "U": "strings",
+        "T": "strings",
+        "M": "dates",
+        "m": "time spans",
+        "V": "records or raw bytes",
+    }
+)
 _NUMERIC = frozenset(
     ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128"],
 )
@@ -50,6 +52,12 @@ class Source(ChunkReader, Protocol):
     def close(self) -> None:
         """Lets go of files. Reading afterwards raises StorageError or opens them again."""
         ...
+
+
+class Sliceable(Protocol):
+    """What gives samples, or something numpy can make samples of, for a tuple of slices."""
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> object: ...
 
 
 class BlockSource(ABC):
@@ -220,22 +228,23 @@ def file_stamp(path: Path) -> tuple[str, str]:
     return path.name, f"{facts.st_size} {facts.st_mtime_ns}"
 
 
-def content_stamps(array: AnyArray) -> tuple[tuple[str, str], ...]:
-    """Returns check sums of up to 8 short runs of samples, for arrays in memory that have neither a name nor a time."""
+def content_stamps(array: Sliceable, shape: tuple[int, ...]) -> tuple[tuple[str, str], ...]:
+    """Returns check sums of up to 8 short runs of samples, for arrays that have neither a file nor a time; each run is one small read."""
     stamps = []
-    row_count = math.prod(array.shape[:-1])
-    for flat in sampled(row_count):
-        at = np.unravel_index(flat, array.shape[:-1]) if array.ndim > 1 else ()
-        run = np.ascontiguousarray(array[at][:4096])
-        stamps.append((f"samples at {tuple(int(i) for i in at)}", f"{zlib.crc32(run.tobytes()):08x}"))
+    for flat in sampled(math.prod(shape[:-1])):
+        at = tuple(int(i) for i in np.unravel_index(flat, shape[:-1])) if len(shape) > 1 else ()
+        run = np.asarray(array[(*(slice(i, i + 1) for i in at), slice(0, min(4096, shape[-1])))])
+        stamps.append((f"samples at {at}", f"{zlib.crc32(np.ascontiguousarray(run).tobytes()):08x}"))
     return tuple(stamps)
 
 
-_AXIS_KINDS = {
-    "space": ("x", "y", "z", "lat", "lon", "latitude", "longitude", "easting", "northing", "depth", "height"),
-    "time": ("t", "time"),
-    "channel": ("c", "channel", "channels", "band", "bands"),
-}
+_AXIS_KINDS = MappingProxyType(
+    {
+        "space": ("x", "y", "z", "lat", "lon", "latitude", "longitude", "easting", "northing", "depth", "height"),
+        "time": ("t", "time"),
+        "channel": ("c", "channel", "channels", "band", "bands"),
+    }
+)
 
 
 def axis_of(name: str, unit: str | None = None) -> Axis:

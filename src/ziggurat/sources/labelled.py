@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ziggurat.chunkio import AnyArray
 from ziggurat.model import Kind, SourceInfo
 from ziggurat.problems import NotFound, OptionError
-from ziggurat.sources.blocks import BlockSource, Region, array_facts, axis_of, checked_dtype, checked_shape, free_chunks, stem
+from ziggurat.sources.blocks import BlockSource, Region, array_facts, axis_of, checked_dtype, checked_shape, content_stamps, file_stamp, free_chunks, stem
 
 if TYPE_CHECKING:
     from dask.array import Array
@@ -139,7 +140,13 @@ def open_dataarray(array: DataArray) -> DaskSource | XarraySource:
     )
     if array.chunks is not None:
         return open_dask(array.data, info=info)
-    return XarraySource(array.variable, info)
+    return XarraySource(array.variable, replace(info, stamps=_stamps(array, shape)))
+
+
+def _stamps(array: DataArray, shape: tuple[int, ...]) -> tuple[tuple[str, str], ...]:
+    """Returns the stamp of the local file behind a DataArray, else check sums of a few samples."""
+    file = Path(str(array.encoding.get("source", "")))
+    return (file_stamp(file),) if file.is_file() else content_stamps(array.variable, shape)
 
 
 def _coordinate(array: DataArray, dim: str, length: int) -> tuple[float | None, float | None, str | None, str]:

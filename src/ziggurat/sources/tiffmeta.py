@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -13,40 +14,42 @@ from ziggurat.model import Axis
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
 
-_KINDS = {"X": "space", "Y": "space", "Z": "space", "T": "time", "C": "channel", "S": "channel"}
+_KINDS = MappingProxyType({"X": "space", "Y": "space", "Z": "space", "T": "time", "C": "channel", "S": "channel"})
 
-UNITS = {
-    "": None,
-    "pixel": None,
-    "pixels": None,
-    "reference frame": None,
-    "pm": "picometer",
-    "nm": "nanometer",
-    "µm": "micrometer",
-    "μm": "micrometer",
-    "um": "micrometer",
-    "micron": "micrometer",
-    "microns": "micrometer",
-    "\\u00b5m": "micrometer",
-    "mm": "millimeter",
-    "cm": "centimeter",
-    "dm": "decimeter",
-    "m": "meter",
-    "km": "kilometer",
-    "å": "angstrom",
-    "in": "inch",
-    "inch": "inch",
-    "ft": "foot",
-    "ns": "nanosecond",
-    "µs": "microsecond",
-    "μs": "microsecond",
-    "ms": "millisecond",
-    "s": "second",
-    "sec": "second",
-    "min": "minute",
-    "h": "hour",
-    "d": "day",
-}
+UNITS = MappingProxyType(
+    {
+        "": None,
+        "pixel": None,
+        "pixels": None,
+        "reference frame": None,
+        "pm": "picometer",
+        "nm": "nanometer",
+        "µm": "micrometer",
+        "μm": "micrometer",
+        "um": "micrometer",
+        "micron": "micrometer",
+        "microns": "micrometer",
+        "\\u00b5m": "micrometer",
+        "mm": "millimeter",
+        "cm": "centimeter",
+        "dm": "decimeter",
+        "m": "meter",
+        "km": "kilometer",
+        "å": "angstrom",
+        "in": "inch",
+        "inch": "inch",
+        "ft": "foot",
+        "ns": "nanosecond",
+        "µs": "microsecond",
+        "μs": "microsecond",
+        "ms": "millisecond",
+        "s": "second",
+        "sec": "second",
+        "min": "minute",
+        "h": "hour",
+        "d": "day",
+    }
+)
 """Spellings of OME-XML and ImageJ -> UDUNITS-2 long names, as OME-Zarr wants them; None for no unit at all."""
 
 
