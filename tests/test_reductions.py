@@ -206,6 +206,12 @@ def test_mode_takes_the_smallest_of_the_most_frequent_and_invents_nothing() -> N
     assert reduce_array(find("mode"), np.array([True, False]), [(2,)])[0].tolist() == [False]
 
 
+def test_mode_of_one_sample_is_nodata_where_that_is_nan() -> None:
+    base = np.array([1.0, 1.0, math.nan], np.float16)
+    assert reduce_array(find("mode"), base, [(2,)], nodata=-9.0)[0].tolist() == [1.0, -9.0]
+    assert reduce_array(find("mode"), base, [(1,)], nodata=-9.0)[0].tolist() == [1.0, 1.0, -9.0]
+
+
 def test_mode_of_large_windows_equals_brute_force() -> None:
     base = np.random.default_rng(5).integers(0, 6, (12, 13, 11)).astype(np.uint32)
     for factors in ((5, 5, 5), (7, 7, 7), (12, 13, 2)):
@@ -572,3 +578,36 @@ def test_laplacian_levels_are_differences_with_the_shared_base_left_out() -> Non
 def test_the_page_is_what_the_table_says() -> None:
     page = Path(__file__).parent.parent / "docs" / "reductions.md"
     assert page.read_text(encoding="utf-8") == reductions.markdown(), "run docs/generate_reductions.py"
+
+
+# ---------------------------------------------------------------- the whole of what is sampled above
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integer_means_are_exact_for_every_size_and_factor(dtype: str, record_property: Callable[[str, object], None]) -> None:
+    rng, n_cases = np.random.default_rng(0), 0
+    for n, f, g in itertools.product(range(1, 41), range(1, 6), range(1, 6)):
+        base = samples(rng, dtype, (n,), n_cases % 4)
+        for found, expected in zip(reduce_array(find("mean"), base, [(f,), (g,)]), expected_levels(find("mean"), base, [(f,), (g,)]), strict=True):
+            np.testing.assert_array_equal(found, expected, err_msg=f"{dtype} {n} {f} {g}")
+        n_cases += 1
+    record_property("cases", n_cases)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    "sampled",
+    [
+        test_levels_with_missing_samples_equal_brute_force,
+        test_integer_means_are_exact_from_the_base,
+        test_tiles_do_not_change_a_bit,
+        test_two_steps_equal_one_where_a_reduction_composes,
+        test_filters_do_not_depend_on_tiles_by_a_bit,
+        test_laplacians_give_back_every_gaussian_level,
+    ],
+    ids=lambda test: test.__name__,
+)
+def test_many_more_examples(sampled: Any, record_property: Callable[[str, object], None]) -> None:
+    settings(max_examples=1000)(given(data=st.data())(sampled.hypothesis.inner_test))()
+    record_property("examples", 1000)

@@ -162,6 +162,8 @@ def mode(block: Array, factors: Factors, out: Array, nodata: complex | None) -> 
         part, target = block[inside], out[windows]
         for some, where in slabs(part.shape, part.itemsize, window):
             _mode_slab(np.ascontiguousarray(part[some]), window, target[where], nodata)
+    if nodata is not None and block.dtype.kind == "f":
+        out[np.isnan(out)] = nodata  # of windows that hold one sample only
 
 
 def _mode_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:

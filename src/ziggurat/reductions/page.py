@@ -17,7 +17,13 @@ No value depends on chunks, shards, tiles, threads or interruptions: a window is
 order (first axis first, ascending), and a filter adds its taps in one fixed order.
 """
 
-TAIL = """## How scikit-image's laplacian differs
+TAIL = """## Adding a reduction
+
+One row, and one oracle in the tests. A row that needs its window only has a kernel `kernel(block, factors, out, nodata)`, which writes one
+sample per window (a partial window at the end holds what is there), wrapped as `factory=Windows(kernel)`; everything else (tiles, threads,
+levels, metadata) follows from the row's fields. `bind` takes rows that are not in the table.
+
+## How scikit-image's laplacian differs
 
 `skimage.transform.pyramid_laplacian` yields at each step `resized - smooth(resized)`, where `resized` is the step before, smoothed and
 resized. Its first image is the base minus its own smoothed version, each image has the size of the level that it is made from, there is no
