@@ -519,7 +519,7 @@ def test_unknown_keys_at_every_depth_survive_every_upgrade(data: st.DataObject, 
         assert old == new  # what was there before stands in the same order
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data(), way=st.sampled_from(PATHS))
 def test_broken_documents_raise_nothing_but_our_errors(data: st.DataObject, way: tuple[str, str]) -> None:
     start, end = way
@@ -712,6 +712,7 @@ def test_plan_of_what_is_there_already_is_empty() -> None:
     for version in ome_zarr.FACTS:
         assert upgrade_plan(STORES[version], to=f"ome-zarr@{version}").changes == ()
     assert upgrade_plan(founding([9, 8, 7]), to="multiscales@0.1").changes == ()
+    assert upgrade_plan(image("0.1"), to="multiscales@0.1").changes == ()  # the same on disk
 
 
 def test_change_knows_its_key() -> None:

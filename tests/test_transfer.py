@@ -442,6 +442,18 @@ def test_link_to_another_folder_is_refused(tmp_path: Path) -> None:
     assert tree_hash(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["0/1.1", "1/.zarray", ".zattrs"])
+def test_file_linked_from_outside_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "source.zarr"
+    make_founding(source)
+    target = source / name
+    shutil.move(target, tmp_path / "elsewhere")
+    target.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(problems.PathError, match="a link to"):
+        transfer.upgrade(source, to="ome-zarr@0.5", dest=tmp_path / "dest.zarr")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "source.zarr"]
+
+
 def test_chunks_under_both_names_are_refused(tmp_path: Path) -> None:
     source = tmp_path / "source.zarr"
     make_founding(source)

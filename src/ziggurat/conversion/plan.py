@@ -130,9 +130,9 @@ class _Upgrade:
         root = DictNode(documents_of(self.nodes), location=self.location)
         source = self._source(root)
         if self.version is None or _version_of(source) > series.parse_version(self.version):
-            if source == self.to:
+            if source == self.to or (self.version is None and source == "ome-zarr@0.1"):  # OME 0.1 is the founding layout, with five axes
                 return UpgradePlan(source, self.to)
-            raise LayoutError(f"{self.location} is {source}; an upgrade never goes back to {self.to}: stay, or write a new store with 'convert'")
+            raise LayoutError(f"{self.location} is {source}, and an upgrade never goes back to {self.to}; stay with {source}")
         if self.nodes[""].zarr_format > ome_zarr.FACTS[self.version].zarr_format:
             raise LayoutError(f"{self.location} lies in Zarr v3, and {self.to} exists in Zarr v2 only; upgrade to ome-zarr@0.5")
         groups = sorted((path for path, node in self.nodes.items() if node.kind == "group"), key=_depth, reverse=True)

@@ -124,7 +124,7 @@ def read_documents(root: Path) -> dict[str, Mapping[str, JSON]]:
     Raises
     ------
     PathError
-        A folder below is a symbolic link: what it leads to may belong to someone else.
+        A folder or a document is a symbolic link: what it leads to may belong to someone else.
     DocumentError
         A document is no strict JSON object.
     StorageError
@@ -133,6 +133,8 @@ def read_documents(root: Path) -> dict[str, Mapping[str, JSON]]:
     found: dict[str, Mapping[str, JSON]] = {}
     for folder, key in _walk(root):
         for name in NAMES:
+            if (folder / name).is_symlink():
+                raise PathError(f"{folder / name}: a link to another file; copy the document in before upgrading")
             try:
                 data = (folder / name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):

@@ -55,6 +55,8 @@ def write(source: Path, folder: Folder, plan: UpgradePlan, documents: Hierarchy,
     StorageError
         An operation failed; running it again goes on.
     """
+    for _ in _files(source):  # what cannot be copied is found before anything is written
+        pass
     folder.put(JOURNAL, {"work": "upgrade", "to": plan.to, "source": str(source.resolve())})
     n_copied = 0
     renamings = {renaming.path: renaming for renaming in plan.renamings}
