@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ import tifffile
 
 from ziggurat.chunkio import AnyArray
 from ziggurat.model import Axis
-from ziggurat.problems import DocumentError, LimitError, NotFound, OptionError, StorageError, UnsupportedError
+from ziggurat.problems import DocumentError, LimitError, NotFound, OptionError, StorageError, UnsupportedError, ZigguratError
 from ziggurat.sources import Source, open_source, tiffs
 from ziggurat.sources.tiffmeta import UNITS, axes_of
 
@@ -506,3 +509,44 @@ def test_a_tile_that_decodes_to_too_much_is_refused_before_it_is_read(tmp_path: 
     monkeypatch.setattr(tiffs, "MAX_BLOCK_BYTES", 500_000)
     with pytest.raises(LimitError, match="one tile or strip decodes to 524,288 bytes"):
         open_source(tmp_path / "a.tif")
+
+
+def damage(data: bytes, random: Random) -> bytes:
+    """Changes up to four bytes, mostly where directories are, and sometimes cuts the file off."""
+    broken = bytearray(data)
+    for _ in range(random.choice((1, 1, 2, 4))):
+        at = random.randrange(min(len(broken), 400)) if random.random() < 0.7 else random.randrange(len(broken))
+        broken[at] = random.choice((0, 1, 127, 255, random.randrange(256)))
+    return bytes(broken[: random.randrange(len(broken))] if random.random() < 0.1 else broken)
+
+
+@pytest.mark.parametrize("n_files", [200, pytest.param(5000, marks=pytest.mark.prove)])
+def test_damaged_files_raise_what_is_documented_or_are_read(tmp_path: Path, drawn: Drawn, n_files: int, record_property: Callable[[str, object], None]) -> None:
+    random, path, outcomes = Random(5), tmp_path / "a.tif", Counter[str]()
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"tile": (16, 16), "compression": "zlib"},
+        {"compression": "lzw", "rowsperstrip": 7, "predictor": True},
+        {"ome": True, "metadata": {"axes": "ZYX", "PhysicalSizeX": 0.1}},
+        {"imagej": True, "metadata": {"axes": "ZYX"}},
+        {"bigtiff": True, "byteorder": ">"},
+    ]
+    whole_files = []
+    for options in kinds:
+        write(path, drawn((3, 40, 50), "u2"), **options)
+        whole_files.append(path.read_bytes())
+    for _ in range(n_files):
+        path.write_bytes(damage(random.choice(whole_files), random))
+        try:
+            source = open_source(path)
+            if math.prod(source.chunks) < 2**24 and source.info.array.n_chunks < 1000:
+                block = np.zeros(source.chunks, source.dtype)
+                for index in np.ndindex(*(-(-n // c) for n, c in zip(source.shape, source.chunks, strict=True))):
+                    source.read(index, block)
+            source.close()
+            outcomes["read"] += 1
+        except ZigguratError as error:
+            assert "\n" not in str(error)
+            outcomes[type(error).__name__] += 1
+    record_property("damaged files", dict(outcomes))
+    assert outcomes["read"] > n_files / 4 and outcomes["DocumentError"] > n_files / 8
