@@ -6,11 +6,12 @@ import itertools
 import math
 import pickle
 import random
+from dataclasses import replace
 
 import pytest
 
 from ziggurat import problems
-from ziggurat.geometry import cumulative_factors, level_shapes
+from ziggurat.geometry import level_shapes
 from ziggurat.model import ArrayInfo, Axis, SourceInfo
 from ziggurat.planner import BuildOptions, BuildPlan, Probes, Target, make_plan
 from ziggurat.planner.options import parse_bytes
@@ -133,12 +134,27 @@ def test_chunks_are_the_bases_when_it_is_zarr_else_about_a_mebibyte():
 
 def test_in_place_layout_is_what_the_base_allows():
     for zarr_format, separator, layout in ((3, "/", "ome-zarr@0.5"), (2, "/", "ome-zarr@0.4"), (2, ".", "multiscales@0.1")):
-        info = zarr_base((64, 64), (16, 16), zarr_format, separator)
+        info = named(zarr_base((64, 64), (16, 16), zarr_format, separator), ("y", "x"))
         made = plan(info, target=Target("g", "g", in_place=True, zarr_format=zarr_format))
         assert (made.layout, made.zarr_format, made.separator) == (layout, zarr_format, separator)
         assert made.base == "stays"
     with pytest.raises(problems.LayoutError, match="Zarr v3, but g is Zarr v2"):
         plan(zarr_base((64, 64), (16, 16), 2), target=Target("g", "g", in_place=True, zarr_format=2), layout="ome-zarr@0.5")
+
+
+def named(info: SourceInfo, names: tuple[str, ...]) -> SourceInfo:
+    return replace(info, array=replace(info.array, dimension_names=names))
+
+
+def test_a_base_without_names_is_no_level_of_ome_05_in_place():
+    info, here = zarr_base((64, 64), (16, 16), 3, "/"), Target("g", "g", in_place=True, zarr_format=3)
+    made = plan(info, target=here)
+    assert made.layout == "multiscales@0.1" and any("no dimension names" in note for note in made.notes)
+    for said in ({"layout": "ome-zarr@0.5"}, {"scale": 0.5}, {"unit": "nanometer"}):
+        with pytest.raises(problems.LayoutError, match=r"demands y, x.*new target.*multiscales@0\.1"):
+            plan(info, target=here, **said)
+    with pytest.raises(problems.LayoutError, match="has the dimension names a, b"):
+        plan(named(info, ("a", "b")), target=here, axes="yx", layout="ome-zarr@0.5")
 
 
 def test_axes_that_ome_cannot_hold_fall_back_and_are_said():

@@ -130,12 +130,32 @@ def choose_form(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, t
         return Form("multiscales@0.1", 2, ".", None), ()
     layout = "ome-zarr@0.4" if given == 2 else "ome-zarr@0.5"
     why = layouts.can_hold(axes, layout)
+    nameless = _nameless(info, axes, layout, target)
+    if nameless:
+        if options.scale is not None or options.translation is not None or info.scale is not None or any(a.unit for a in axes):
+            raise LayoutError(nameless)
+        return Form("multiscales@0.1", given or 3, separator, None), (f"multiscales@0.1 because {nameless}",)
     if why is None:
         return Form(layout, given or 3, separator, None), ()
     order = None if target.in_place else _ordered(axes)
     if order is not None and layouts.can_hold([axes[i] for i in order], layout) is None:
         return Form(layout, given or 3, separator, order), (_reordered(axes, order, layout),)
     return Form("multiscales@0.1", given or 3, separator, None), (f"multiscales@0.1 because {layout} cannot hold these axes: {why}",)
+
+
+def _nameless(info: SourceInfo, axes: Sequence[Axis], layout: str, target: Target) -> str:
+    """Returns why a base that is built on in place cannot be a level of `layout`, empty when it can: it would have to name its axes.
+
+    The base's documents are never written to, and OME-Zarr 0.5 says that `dimension_names` MUST be there and equal the axes.
+    """
+    wanted = tuple(a.name for a in axes)
+    if not target.in_place or layout != "ome-zarr@0.5" or info.array.dimension_names == wanted:
+        return ""
+    found = (
+        "no dimension names" if not any(info.array.dimension_names or ()) else f"the dimension names {', '.join(map(str, info.array.dimension_names or ()))}"
+    )
+    ways = "name a new target (a copy), or say layout='multiscales@0.1', which holds neither scale nor unit"
+    return f"{info.path or info.location} has {found}; {layout} demands {', '.join(wanted)}, and a base is never written to in place: {ways}"
 
 
 def _said_form(
@@ -145,6 +165,9 @@ def _said_form(
     if given is not None and wanted != given:
         other = "a new store as target" if target.in_place else "another target"
         raise LayoutError(f"layout: {said} is written in Zarr v{wanted}, but {target.location} is Zarr v{given}; say {other}, or another layout")
+    nameless = _nameless(info, axes, said, target)
+    if nameless:
+        raise LayoutError(nameless)
     order = None
     why = layouts.can_hold(axes, said)
     if why is not None and not target.in_place:
