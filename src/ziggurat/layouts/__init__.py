@@ -16,7 +16,7 @@ from ziggurat.layouts.ports import Documents, Evidence, Layout, Strength
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
-from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, Problem, StorageError
+from ziggurat.problems import LayoutError, NotFound, OptionError, Problem
 
 __all__ = [
     "LAYOUTS",
@@ -30,7 +30,6 @@ __all__ = [
     "can_hold",
     "choose",
     "detect",
-    "enclosing",
     "find",
     "known",
     "read",
@@ -41,8 +40,6 @@ LAYOUTS: tuple[Layout, ...] = (ome_zarr.LAYOUT, multiscales01.LAYOUT)
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""
 
 _STRENGTHS: tuple[Strength, ...] = ("declared", "named", "inferred")
-_N_ANCESTORS = 3
-"""`scale0/image` lies two below its group; one more for a group between. Source: formats.md 13.7."""
 Choice: TypeAlias = "int | str | Callable[[Multiscale], bool]"
 
 
@@ -127,24 +124,6 @@ def _nothing(node: Node, layouts: Sequence[Layout]) -> str:
         return f"{node.location}: an array, and no group above lists it as a level; open it with zarr, or build levels for it with 'ziggurat build'"
     names = ", ".join(layout.name for layout in layouts)
     return f"{node.location}: a group without multiscale metadata ({names} were tried); open one of the groups below, or build one with 'ziggurat build'"
-
-
-def enclosing(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Node, str] | None:
-    """Returns the nearest of three groups above that lists this node as a level, and its path there. Source: formats.md 13.7."""
-    path, here = "", node
-    for _ in range(_N_ANCESTORS):
-        above = here.parent()
-        if above is None:
-            return None
-        here, name = above
-        path = f"{name}/{path}" if path else name
-        try:
-            result = read(here, layouts=layouts)
-        except (NotFound, DocumentError, StorageError):
-            continue
-        if any(level.path == path for multiscale in result.multiscales for level in multiscale.levels):
-            return here, path
-    return None
 
 
 def choose(multiscales: Sequence[Multiscale], which: Choice | None = None, *, chunks_like: Sequence[int] | None = None) -> Multiscale:

@@ -71,7 +71,7 @@ class FoundingLayout:
             entries.append(_written(multiscale))
             lost += _lost(multiscale, f"multiscales[{i}]")
         if display:
-            lost.append(problem("LOSS004", "omero", "v0.1 cannot say how samples are to be shown", "take an ome-zarr layout to keep it"))
+            lost.append(problem("LOSS003", "omero", "v0.1 cannot say how samples are to be shown", "take an ome-zarr layout to keep it"))
         attributes = dict(existing)
         attributes["multiscales"] = listed.merged(existing.get("multiscales"), entries)
         ome = attributes.get("ome")
@@ -119,18 +119,7 @@ def _read(node: Node, entry: listed.Series) -> tuple[Multiscale, tuple[Problem, 
         problems.append(problem("MS008", f"{entry.loc}.version", f'found {what!r}; expected the string "0.1"', hint))
     positions, coarse_first = listed.order(found)
     levels = [Level(path=entry.paths[j], array=found[j], extra={k: v for k, v in entry.datasets[j].items() if k != "path"}) for j in positions]
-    method = listed.as_object(raw.get("metadata"))
-    multiscale = Multiscale(
-        levels=listed.placed(levels, method, axes),
-        axes=axes,
-        name=listed.same_text(raw.get("name")),
-        type=listed.same_text(raw.get("type")),
-        method=method,
-        layout=f"{NAME}@{VERSION}",
-        coarse_first=coarse_first,
-        extra={key: value for key, value in raw.items() if key not in _KNOWN},
-        raw=raw,
-    )
+    multiscale = listed.assembled(entry, levels, axes, layout=f"{NAME}@{VERSION}", coarse_first=coarse_first, known=_KNOWN)
     return multiscale, tuple(problems)
 
 
@@ -156,5 +145,5 @@ def _written(multiscale: Multiscale) -> listed.Entry:
 def _lost(multiscale: Multiscale, loc: str) -> list[Problem]:
     lost = listed.geometry_lost(multiscale, "v0.1", loc)
     if multiscale.world is not None:
-        lost.append(problem("LOSS003", loc, "v0.1 has no words for a rotation", "keep it in an attribute of your own"))
+        lost.append(problem("LOSS002", loc, "v0.1 has no words for a rotation", "keep it in an attribute of your own"))
     return lost

@@ -275,7 +275,6 @@ class Transform(NamedTuple):
 
 
 def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multiscale, list[Problem]]:
-    raw = entry.raw
     found, problems = listed.arrays(node, entry, RULES, names=facts.axes == "none")
     problems += listed.order_problem(entry, found, RULES)
     axes, wrong = _axes(entry, found, facts)
@@ -283,18 +282,8 @@ def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multis
     levels, wrong = _levels(entry, found, facts, len(axes))
     problems += wrong
     positions, coarse_first = listed.order(found)
-    method = listed.as_object(raw.get("metadata"))
-    multiscale = Multiscale(
-        levels=listed.placed([levels[j] for j in positions], method, axes),
-        axes=axes,
-        name=listed.same_text(raw.get("name")),
-        type=listed.same_text(raw.get("type")),
-        method=method,
-        layout=f"{NAME}@{facts.version}",
-        coarse_first=coarse_first,
-        extra={key: value for key, value in raw.items() if key not in _KNOWN},
-        raw=raw,
-    )
+    ranked = [levels[j] for j in positions]
+    multiscale = listed.assembled(entry, ranked, axes, layout=f"{NAME}@{facts.version}", coarse_first=coarse_first, known=_KNOWN)
     return multiscale, problems
 
 
@@ -544,5 +533,5 @@ def _lost(multiscale: Multiscale, facts: VersionFacts, loc: str) -> list[Problem
     if not facts.transformations:
         lost += listed.geometry_lost(multiscale, f"OME-Zarr {facts.version}", loc)
     if multiscale.world is not None:
-        lost.append(problem("LOSS003", loc, f"OME-Zarr {facts.version} has no words for a rotation", "keep it in an attribute of your own"))
+        lost.append(problem("LOSS002", loc, f"OME-Zarr {facts.version} has no words for a rotation", "keep it in an attribute of your own"))
     return lost

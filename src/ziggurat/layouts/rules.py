@@ -143,10 +143,8 @@ COMMON: tuple[Rule, ...] = (
     Rule("CON001", "SHOULD", "The consolidated copy of the metadata says the same as the documents themselves.", "Zarr, consolidated metadata"),
     Rule("ZARR001", "MUST", "What a series describes is a Zarr group.", "Zarr, groups"),
     Rule("LOSS001", "NOTE", "The target cannot hold scale, translation or unit.", _OURS),
-    Rule("LOSS002", "NOTE", "The target cannot hold the names or kinds of the axes.", _OURS),
-    Rule("LOSS003", "NOTE", "The target cannot hold a rotation.", _OURS),
-    Rule("LOSS004", "NOTE", "The target cannot say how samples are to be shown.", _OURS),
-    Rule("LOSS005", "NOTE", "The target lists the largest level first.", _OURS),
+    Rule("LOSS002", "NOTE", "The target cannot hold a rotation.", _OURS),
+    Rule("LOSS003", "NOTE", "The target cannot say how samples are to be shown.", _OURS),
 )
 
 RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in (*FOUNDING, *OME, *COMMON)})

@@ -280,6 +280,23 @@ def _shape_factors(base: Level, level: Level, ndim: int) -> tuple[Fraction, ...]
     return ratios(base.array.shape, level.array.shape)
 
 
+def assembled(series: Series, levels: Sequence[Level], axes: tuple[Axis, ...], *, layout: str, coarse_first: bool, known: frozenset[str]) -> Multiscale:
+    """Returns the multiscale of an entry: its levels placed, and every key that is not `known` carried as it is."""
+    raw = series.raw
+    method = as_object(raw.get("metadata"))
+    return Multiscale(
+        levels=placed(levels, method, axes),
+        axes=axes,
+        name=same_text(raw.get("name")),
+        type=same_text(raw.get("type")),
+        method=method,
+        layout=layout,
+        coarse_first=coarse_first,
+        extra={key: value for key, value in raw.items() if key not in known},
+        raw=raw,
+    )
+
+
 # --- writing back --------------------------------------------------------------------------------------------------------
 
 
