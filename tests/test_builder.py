@@ -100,26 +100,26 @@ def zarr_group(path, base, chunks, zarr_format=3, **kwargs):
 ODD = RNG.integers(0, 65536, (203, 101, 67), dtype=np.uint16)
 
 CASES = {
-    "37": (ODD, dict(chunks=37)),
-    "64": (ODD, dict(chunks=64)),
-    "48 of 32": (ODD, dict(chunks=(48, 32, 32))),
-    "factor 3": (ODD, dict(chunks=32, factors=3)),
-    "ladder": (ODD, dict(chunks=32, factors=[[2], [3], [2]])),
-    "anisotropic ladder": (ODD, dict(chunks=32, factors=[(1, 2, 2), (2, 3, 1), (1, 1, 5)])),
-    "one axis": (ODD, dict(chunks=32, factors={"x": 2}, levels=4)),
-    "shards of 96": (ODD, dict(chunks=32, shards=96)),
-    "shards of 64 by 37s": (ODD[:80, :60, :50], dict(chunks=10, shards=30)),
-    "v2": (ODD, dict(chunks=32, layout="ome-zarr@0.4")),
-    "founding": (ODD, dict(chunks=32, layout="multiscales@0.1")),
-    "all 65535": (np.full((70, 50, 40), 65535, np.uint16), dict(chunks=16)),
-    "ties": (np.indices((64, 64)).sum(0).astype(np.int16) % 2, dict(chunks=16)),
-    "negative": (RNG.integers(-32768, 32767, (90, 77), dtype=np.int16), dict(chunks=(20, 13))),
-    "wide": (RNG.integers(0, 2**32, (61, 45), dtype=np.uint32), dict(chunks=16, reduction="mean")),
-    "1-D": (RNG.integers(0, 256, (5001,), dtype=np.uint8), dict(chunks=128)),
-    "4-D": (RNG.integers(0, 256, (3, 21, 33, 17), dtype=np.uint8), dict(chunks=8, axes="tzyx")),
-    "5-D": (RNG.integers(0, 256, (2, 3, 9, 33, 17), dtype=np.uint8), dict(chunks=8, axes="tczyx")),
-    "6-D": (RNG.integers(0, 256, (2, 2, 3, 9, 13, 17), dtype=np.uint8), dict(chunks=4, axes="abczyx")),
-    "colours": (RNG.integers(0, 256, (70, 50, 3), dtype=np.uint8), dict(chunks=16, layout="multiscales@0.1")),
+    "37": (ODD, {"chunks": 37}),
+    "64": (ODD, {"chunks": 64}),
+    "48 of 32": (ODD, {"chunks": (48, 32, 32)}),
+    "factor 3": (ODD, {"chunks": 32, "factors": 3}),
+    "ladder": (ODD, {"chunks": 32, "factors": [[2], [3], [2]]}),
+    "anisotropic ladder": (ODD, {"chunks": 32, "factors": [(1, 2, 2), (2, 3, 1), (1, 1, 5)]}),
+    "one axis": (ODD, {"chunks": 32, "factors": {"x": 2}, "levels": 4}),
+    "shards of 96": (ODD, {"chunks": 32, "shards": 96}),
+    "shards of 64 by 37s": (ODD[:80, :60, :50], {"chunks": 10, "shards": 30}),
+    "v2": (ODD, {"chunks": 32, "layout": "ome-zarr@0.4"}),
+    "founding": (ODD, {"chunks": 32, "layout": "multiscales@0.1"}),
+    "all 65535": (np.full((70, 50, 40), 65535, np.uint16), {"chunks": 16}),
+    "ties": (np.indices((64, 64)).sum(0).astype(np.int16) % 2, {"chunks": 16}),
+    "negative": (RNG.integers(-32768, 32767, (90, 77), dtype=np.int16), {"chunks": (20, 13)}),
+    "wide": (RNG.integers(0, 2**32, (61, 45), dtype=np.uint32), {"chunks": 16, "reduction": "mean"}),
+    "1-D": (RNG.integers(0, 256, (5001,), dtype=np.uint8), {"chunks": 128}),
+    "4-D": (RNG.integers(0, 256, (3, 21, 33, 17), dtype=np.uint8), {"chunks": 8, "axes": "tzyx"}),
+    "5-D": (RNG.integers(0, 256, (2, 3, 9, 33, 17), dtype=np.uint8), {"chunks": 8, "axes": "tczyx"}),
+    "6-D": (RNG.integers(0, 256, (2, 2, 3, 9, 13, 17), dtype=np.uint8), {"chunks": 4, "axes": "abczyx"}),
+    "colours": (RNG.integers(0, 256, (70, 50, 3), dtype=np.uint8), {"chunks": 16, "layout": "multiscales@0.1"}),
 }
 
 
@@ -157,7 +157,7 @@ def test_planes_to_cubes_with_little_memory(tmp_path):
 def test_a_pass_per_level_gives_the_same_floats(tmp_path):
     base = RNG.random((1500, 1400)).astype(np.float64) * 1e9
     path = zarr_group(tmp_path / "in.zarr", base, (101, 101))
-    options = dict(chunks=97, factors=[[5], [2], [3]], axes="yx", threads=1)
+    options = {"chunks": 97, "factors": [[5], [2], [3]], "axes": "yx", "threads": 1}
     one = zg.build(path, tmp_path / "one.zarr", **options)
     plan = zg.plan(path, tmp_path / "many.zarr", memory="106MiB", **options)
     assert len(one.plan.passes) == 1 < len(plan.passes)

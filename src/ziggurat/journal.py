@@ -35,8 +35,9 @@ class Journal:
         self._folder = Path(target) / FOLDER / fingerprint
         self._sync = sync
         self._lock = threading.Lock()
-        self._made = set[str]()
         self._fd = -1
+        self.resumed = False
+        """True when the journal was there before it was opened."""
 
     @property
     def folder(self) -> Path:
@@ -45,6 +46,7 @@ class Journal:
     def open(self, plan_text: str) -> dict[tuple[int, Index], bytes]:
         """Begins, or goes on. Returns what is finished: (pass, root) -> the root's stash. Raises StorageError."""
         try:
+            self.resumed = (self._folder / "journal").exists()
             finished = self._read()
             (self._folder / "stash").mkdir(parents=True, exist_ok=True)
             plan = self._folder / "plan.json"

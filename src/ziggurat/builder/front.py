@@ -15,7 +15,7 @@ from ziggurat.builder.job import Job
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
-from ziggurat.builder.targets import Destination, check_free, find_destination, replaced_levels
+from ziggurat.builder.targets import Destination, check_free, find_destination, forget_others, replaced_levels, unfinished_plans
 from ziggurat.builder.tasks import Index, Meter, ProgressCallback, Tally
 from ziggurat.journal import Journal, locked
 from ziggurat.model import Axis, Kind
@@ -150,7 +150,7 @@ def _planned(
     source: object, target: object, options: BuildOptions, *, add: bool, overwrite: bool, given: BuildPlan | None = None
 ) -> tuple[Source, Destination, BuildPlan]:
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
-    opened, destination = find_destination(open_source(source), target, options, add=add, overwrite=overwrite)
+    opened, destination = find_destination(_open(source), target, options, add=add, overwrite=overwrite)
     if given is None:
         made = make_plan(opened.info, options, destination.facts, _probes())
         blocks = _source_order(made, made.levels[0].chunks)
@@ -165,6 +165,15 @@ def _planned(
         parse_codec(made.codecs)  # before anything is written
     check_free(destination, made)
     return opened, destination, made
+
+
+def _open(source: object) -> Source:
+    """Opens the source; in a group where a build in place was interrupted, the base that it was building on."""
+    if isinstance(source, str | os.PathLike):
+        begun = {plan.levels[0].path for plan in unfinished_plans(source) if plan.in_place}
+        if len(begun) == 1:
+            return open_source(source, path=begun.pop())
+    return open_source(source)
 
 
 def _source_order(made: BuildPlan, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -218,10 +227,13 @@ def _run(
         job = Job(made, opened, writers, row, str(site.folder or ""), readers)
         tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
         _count(site, writers, tally)
+        if journal is not None and journal.resumed:
+            site.sweep()
         site.replace_old(replaced_levels(destination, made))
         publishing.publish(site, destination, __version__)
         if journal is not None:
             journal.remove()
+            forget_others(destination, made)
     site.move_home()
     return tally, meter
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 from ziggurat import storage
 from ziggurat.builder.filters import RESIDUAL
 from ziggurat.builder.targets import Destination, work_folder
-from ziggurat.chunkio import ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
+from ziggurat.chunkio import PARTIAL_SUFFIX, ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
 from ziggurat.journal import FOLDER
 from ziggurat.model import JSON, SourceInfo
 from ziggurat.planner import BuildPlan
@@ -92,6 +92,16 @@ class Site:
             attributes=_geometry(plan, level) if plan.array_geometry else {},
         )
 
+    def sweep(self) -> None:
+        """Removes half-written files that a killed build left beside its chunks and documents."""
+        if self.folder is None:
+            return
+        for k in self.written:
+            for left in (self.folder / self.key(k)[len(self.prefix) :]).rglob(f"*{PARTIAL_SUFFIX}"):
+                left.unlink(missing_ok=True)
+        for left in self.folder.glob(f"*{PARTIAL_SUFFIX}"):
+            left.unlink(missing_ok=True)
+
     def replace_old(self, replaced: Sequence[str]) -> None:
         """Moves what was staged to its place, and the levels of the series that are replaced aside, below the journal."""
         if not self.staging or self.folder is None:
@@ -139,12 +149,8 @@ def level_codec(plan: BuildPlan, info: SourceInfo) -> Codec:
     if source is not None and info.array.zarr_format is not None:
         codec = codec_of(source, info.array.zarr_format)
         if codec.name != "other" or info.array.zarr_format == plan.zarr_format:
-            return codec if plan.zarr_format == 3 else _without_crc(codec)
+            return codec if plan.zarr_format == 3 else replace(codec, crc32c=False)
     return Codec() if plan.zarr_format == 3 else Codec("blosc")
-
-
-def _without_crc(codec: Codec) -> Codec:
-    return Codec(codec.name, codec.level, codec.cname, codec.shuffle, codec.blocksize, codec.checksum, False, codec.verbatim)
 
 
 def parse_codec(text: str) -> Codec:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -242,7 +245,7 @@ def work_folder(destination: Destination, plan: BuildPlan) -> Path | None:
     place = destination.folder
     if place is None or plan.in_place or not destination.overwrite or not destination.exists:
         return place
-    return place.with_name(f".{place.name}.ziggurat-new")
+    return place.with_name(f".{place.name}.ziggurat-new-{plan.fingerprint}")
 
 
 def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, ...]:
@@ -253,8 +256,34 @@ def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, 
     return tuple(m for m in destination.series if not ours & {level.path for level in m.levels})
 
 
+def unfinished_plans(place: str | os.PathLike[str]) -> tuple[BuildPlan, ...]:
+    """Returns the plans of the builds that were begun in a local folder and not published; what cannot be read is left out."""
+    found = []
+    for fingerprint in unfinished(os.fspath(place)) if "://" not in os.fspath(place) else ():
+        with suppress(OSError, ValueError):
+            found.append(BuildPlan.from_json(json.loads((Path(place) / FOLDER / fingerprint / "plan.json").read_text())))
+    return tuple(found)
+
+
+def forget_others(destination: Destination, plan: BuildPlan) -> None:
+    """Removes what is left of unfinished builds that this one, said to overwrite, replaces."""
+    place = destination.folder
+    if place is None or not destination.overwrite:
+        return
+    if plan.in_place:
+        for fingerprint in unfinished(place):
+            shutil.rmtree(place / FOLDER / fingerprint, ignore_errors=True)
+    else:
+        for left in place.parent.glob(f".{place.name}.ziggurat-new-*"):
+            if left != work_folder(destination, plan):
+                shutil.rmtree(left, ignore_errors=True)
+
+
 def replaced_levels(destination: Destination, plan: BuildPlan) -> tuple[str, ...]:
-    """Returns the paths of arrays that only replaced series list, the base left out: they go when the new series is published."""
+    """Returns the paths of arrays that only replaced series or unfinished builds list, the base left out: they go when the new one is published."""
     kept = kept_series(destination, plan)
     stays = {level.path for m in kept for level in m.levels} | {plan.levels[0].path}
-    return tuple(level.path for m in destination.series if m not in kept for level in m.levels if level.path not in stays)
+    gone = [level.path for m in destination.series if m not in kept for level in m.levels]
+    for begun in unfinished_plans(destination.folder) if destination.folder is not None and plan.in_place else ():
+        gone += [level.path for level in begun.levels[1:]] if begun.fingerprint != plan.fingerprint else []
+    return tuple(path for path in gone if path not in stays)

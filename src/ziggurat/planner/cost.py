@@ -15,6 +15,8 @@ from ziggurat.reductions import Folding
 
 PROCESS_BYTES = 100 * 2**20
 """Interpreter, numpy, codecs and their scratch. Source: design.md."""
+SHARD_GROUPS = 16
+"""Groups of tasks that shards should leave independent: an interruption then costs at most a few per cent again."""
 ROOTS_PER_THREAD = 16
 """Tasks per thread, so that the last one to finish is not waited for long."""
 DECODE_RATE, ENCODE_RATE, START_SECONDS = 1.0e9, 0.18e9, 0.2
@@ -119,6 +121,11 @@ def schedule(work: Work, folding: Folding | None, *, memory: int, threads: int) 
     )
 
 
+def n_roots(threads: int) -> int:
+    """Returns how many tasks are wanted: the same for 1 to 4 threads, so that a build can go on with another number of them."""
+    return ROOTS_PER_THREAD * max(threads, 4)
+
+
 def _fewer(threads: int) -> Iterator[int]:
     while threads > 1:
         yield threads
@@ -152,7 +159,19 @@ def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]
 def _pass(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int, *, whole: bool, first: bool) -> Pass:
     picks = work.picks and not work.writes_base and not (first and work.copies_base)
     reads = count_reads(grids, tiles[0], picks=picks)
-    return Pass(emits, tiles, root_level(grids.shapes, tiles, ROOTS_PER_THREAD * threads), reads, whole)
+    return Pass(emits, tiles, _root_level(work, grids, tiles, emits, threads), reads, whole)
+
+
+def _root_level(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int) -> int:
+    """Returns the level whose tiles are the tasks; a finer one where shards would otherwise tie too many tasks together.
+
+    Tasks that feed one shard are redone together after an interruption, and are made by one worker of an executor.
+    """
+    coarsest = root_level(grids.shapes, tiles, n_roots(threads))
+    for k in range(coarsest, 0, -1):
+        if all((shard := work.shards[n]) is None or n_tiles(work.shapes[n], shard) >= SHARD_GROUPS for n in emits if n <= k):
+            return k
+    return coarsest
 
 
 def expected_seconds(bytes_in: int, bytes_out: int, threads: int) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ziggurat.planner.cost import PROCESS_BYTES, ROOTS_PER_THREAD, Schedule, Work, grids_of, peak_bytes
+from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, grids_of, n_roots, peak_bytes
 from ziggurat.planner.table import size_text
 from ziggurat.planner.tiles import Grids, Pass, Shape, candidates, count_reads, n_tiles, root_level
 from ziggurat.problems import PlanError
@@ -108,7 +108,7 @@ def _copy_pass(work: Work, threads: int, memory: int) -> tuple[Pass, int]:
     if best is None:
         raise PlanError(f"memory: no tile of the base fits the budget of {size_text(memory)}; say more memory=")
     tiles, whole = best
-    return Pass((0,), tiles, root_level(grids.shapes, tiles, ROOTS_PER_THREAD * threads), count_reads(grids, tiles[0], picks=False), whole), lowest
+    return Pass((0,), tiles, root_level(grids.shapes, tiles, n_roots(threads)), count_reads(grids, tiles[0], picks=False), whole), lowest
 
 
 def _stage_pass(work: Work, smooth: Filter, what: str, k: int, threads: int, memory: int) -> tuple[Pass, int]:
@@ -122,7 +122,7 @@ def _stage_pass(work: Work, smooth: Filter, what: str, k: int, threads: int, mem
         column = tuple(n if a == roll else min(c * wide, -(-n // c) * c) for a, (n, c) in enumerate(zip(shape, work.chunks, strict=True)))
         reads = sum(_reads(inlet, column, shape, roll) for inlet in feeds)
         peak = PROCESS_BYTES + threads * _stage_bytes(work, feeds, column, roll, k)
-        if best is not None and (peak > memory or n_tiles(shape, column) < 2 * threads):
+        if best is not None and (peak > memory or n_tiles(shape, column) < 2 * max(threads, 4)):
             break
         best = (column, reads, peak)
         once = sum(n_tiles(inlet.shape, inlet.chunks) for inlet in feeds)
