@@ -214,3 +214,69 @@ def test_a_counting_store_counts_and_refuses_to_list() -> None:
     assert (store.read_bytes, store.written_bytes) == (6, 4)
     with pytest.raises(StorageError, match="listed"):
         store.list("a")
+
+
+def test_an_interrupt_leaves_no_litter_and_the_old_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    store.put("k", [b"old"])
+
+    def interrupted(fd: int, parts: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "writev", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.put("k", [b"new"])
+    monkeypatch.undo()
+    assert store.get("k") == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["k"]
+
+
+def test_short_writes_and_reads_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may move fewer bytes than asked: at 2 GiB, on a nearly full disk, after a signal."""
+    real_writev, real_write, real_read, real_pread = os.writev, os.write, os.read, os.pread
+    monkeypatch.setattr(os, "writev", lambda fd, parts: real_write(fd, b"".join(parts)[:7]))
+    monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, bytes(data)[:5]))
+    monkeypatch.setattr(os, "read", lambda fd, n: real_read(fd, min(n, 4)))
+    monkeypatch.setattr(os, "pread", lambda fd, n, at: real_pread(fd, min(n, 3), at))
+    assert real_writev is not os.writev
+    store = FileStore(tmp_path)
+    value = bytes(range(100))
+    store.put("k", [value[:30], value[30:]])
+    assert (tmp_path / "k").read_bytes() == value
+    assert store.get("k") == value
+    assert store.get("k", (10, 50)) == value[10:60]
+
+
+def test_more_bytes_than_allowed_are_not_read(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.put("k", [b"12345"])
+    assert store.get("k", max_bytes=5) == b"12345"
+    with pytest.raises(StorageError, match="k: file of 5 bytes; expected at most 4"):
+        store.get("k", max_bytes=4)
+
+
+def test_failures_of_every_call_name_the_key(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.put("file", [b"x"])
+    (tmp_path / "folder").mkdir()
+    calls = {"file/x": store.size, "folder": store.delete, "f" * 300: store.size}
+    for key, call in calls.items():
+        with pytest.raises(StorageError, match=key):
+            call(key)
+    for key in ("folder", "file/x", "f" * 300):
+        with pytest.raises(StorageError, match=f"{key}: cannot write"):
+            store.put(key, [b"x"])
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageError, match="loop: cannot list"):
+        store.names("loop")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "loop"]
+
+
+def test_sync_asks_the_system_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(os, "sync", lambda: calls.append("sync"))
+    store = FileStore(tmp_path)
+    store.put("k", [b"x"])
+    assert calls == []
+    store.sync()
+    assert calls == ["sync"]
