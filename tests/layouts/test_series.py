@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.layouts.fixtures import FIXTURES, GOOD, Fixture
@@ -227,6 +227,7 @@ def objects(value: JSON) -> list[dict[str, JSON]]:
     return [found for item in value for found in objects(item)] if isinstance(value, list) else []
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_unknown_keys_at_every_depth_survive_reading_and_writing(data: st.DataObject) -> None:
     fixture = data.draw(st.sampled_from(GOOD))
@@ -421,6 +422,7 @@ def judge(documents: Mapping[str, Mapping[str, JSON] | bytes]) -> None:
             assert "\n" not in str(error)
 
 
+@settings(max_examples=50)
 @given(JUNK, JUNK)
 def test_junk_raises_only_documented_errors(junk: JSON, more: JSON) -> None:
     for attributes in (
@@ -433,6 +435,7 @@ def test_junk_raises_only_documented_errors(junk: JSON, more: JSON) -> None:
         judge({"zarr.json": {"zarr_format": 3, "node_type": "group", "attributes": attributes}})
 
 
+@settings(max_examples=60)
 @given(st.data())
 def test_good_documents_with_one_value_replaced_raise_only_documented_errors(data: st.DataObject) -> None:
     documents = copy.deepcopy(dict(data.draw(st.sampled_from(GOOD)).documents))
@@ -454,3 +457,21 @@ def test_huge_lists_are_not_walked() -> None:
 def test_a_deep_document_is_refused() -> None:
     with pytest.raises(DocumentError):
         layouts.read(DictNode({".zattrs": b'{"multiscales": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"}))
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize(
+    ("tested", "drawn", "n_examples"),
+    [
+        (test_unknown_keys_at_every_depth_survive_reading_and_writing, (st.data(),), 1000),
+        (test_junk_raises_only_documented_errors, (JUNK, JUNK), 4000),
+        (test_good_documents_with_one_value_replaced_raise_only_documented_errors, (st.data(),), 4000),
+    ],
+    ids=["survival", "junk", "one value replaced"],
+)
+def test_the_sampled_properties_over_many_documents(
+    tested: Callable[[], None], drawn: tuple[st.SearchStrategy[object], ...], n_examples: int, record_property: Callable[[str, object], None]
+) -> None:
+    inner = tested.hypothesis.inner_test  # type: ignore[attr-defined]
+    settings(max_examples=n_examples)(given(*drawn)(inner))()
+    record_property("documents", n_examples)
