@@ -577,7 +577,7 @@ def test_laplacian_levels_are_differences_with_the_shared_base_left_out() -> Non
 
 def test_the_page_is_what_the_table_says() -> None:
     page = Path(__file__).parent.parent / "docs" / "reductions.md"
-    assert page.read_text(encoding="utf-8") == reductions.markdown(), "run docs/generate_reductions.py"
+    assert page.read_text(encoding="utf-8") == reductions.markdown(), "run docs/generate.py"
 
 
 # ---------------------------------------------------------------- the whole of what is sampled above
