@@ -15,6 +15,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+import zarr
 from obstore.store import LocalStore as ObstoreLocal
 from obstore.store import MemoryStore as ObstoreMemory
 from zarr.abc.store import Store
@@ -163,6 +164,17 @@ def test_local_places_become_files(tmp_path: Path) -> None:
     spaced = open_store("file:///tmp/a%20b")
     assert isinstance(spaced, FileStore)
     assert spaced.root == Path("/tmp/a b")
+
+
+def test_zarr_groups_and_arrays_are_opened_where_they_are(tmp_path: Path) -> None:
+    for store in (LocalStore(tmp_path), MemoryStore()):
+        group = quietly(lambda store=store: zarr.create_group(store, path="g"))
+        array = quietly(lambda group=group: group.create_array("0", shape=SHAPE, chunks=CHUNKS, dtype="u2"))
+        array[...] = samples()
+        assert open_node(group).child("0").kind == "array"
+        node = open_node(array)
+        assert node.array_document is not None
+        assert np.array_equal(read_region(open_array(open_store(array), "", node.array_document, 3), WHOLE), samples())
 
 
 def test_a_byte_store_is_itself() -> None:

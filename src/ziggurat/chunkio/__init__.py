@@ -8,6 +8,7 @@ its documents), `facts` (an array's document, judged: `why_not`), `codecs` (byte
 from __future__ import annotations
 
 from ziggurat.chunkio.arrays import ChunkArray, same_encoding
+from ziggurat.chunkio.codecs import codec_software
 from ziggurat.chunkio.facts import ArrayFacts, array_facts, chunk_key, codec_of, why_not
 from ziggurat.chunkio.ports import AnyArray, Buffer, ByteStore, ChunkReader, ChunkWriter
 from ziggurat.chunkio.regions import chunk_indices, chunk_region, padded, read_region
@@ -35,6 +36,7 @@ __all__ = [
     "chunk_key",
     "chunk_region",
     "codec_of",
+    "codec_software",
     "fill_json",
     "fill_scalar",
     "padded",

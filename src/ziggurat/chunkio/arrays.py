@@ -41,7 +41,7 @@ class ChunkArray:
         self._store = store
         self._path = checked_path(path)
         self._prefix = f"{self._path}/" if self._path else ""
-        self._document = document
+        self._document = dict(document)  # a plain one pickles
         self._zarr_format = zarr_format
         self._write_empty = write_empty
         self._facts = facts = array_facts(document, zarr_format)

@@ -225,3 +225,10 @@ def _zlib() -> Decode:
         _expect(len(deflate_decode(data, raw=False, out=out)), out)
 
     return decode
+
+
+def codec_software() -> str:
+    """Returns the codec library and its version: stored bytes are the same only for the same ones (engine.md 1(e))."""
+    import imagecodecs
+
+    return f"imagecodecs {imagecodecs.__version__}"

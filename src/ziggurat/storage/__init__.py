@@ -33,8 +33,9 @@ def open_store(target: object, *, writable: bool = False, durability: Durability
     ----------
     target
         A local path (`str`, `os.PathLike`, `file://`) -> `FileStore`; a URL (`s3://`, `gs://`, `az://`, `http(s)://`,
-        `memory://`) or an obstore store -> obstore's own synchronous calls; a `zarr.abc.store.Store` or `StorePath` -> its
-        synchronous methods, or a private event loop; a mapping of keys to bytes -> `DictStore`; a `ByteStore` -> itself.
+        `memory://`) or an obstore store -> obstore's own synchronous calls; a `zarr.abc.store.Store`, a `StorePath`, or the
+        place of a `zarr.Group` or `zarr.Array` -> the store's synchronous methods, or a private event loop; a mapping of
+        keys to bytes -> `DictStore`; a `ByteStore` -> itself.
     writable
         Whether values may be stored; otherwise `put` raises StorageError where the store is of our making.
     durability

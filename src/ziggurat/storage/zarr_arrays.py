@@ -37,7 +37,7 @@ class ZarrArray:
     def __init__(
         self, store: ByteStore, path: str, document: Mapping[str, JSON], *, zarr_format: int, writable: bool = False, write_empty: bool = False
     ) -> None:
-        self._made_of = (store, path, document, zarr_format, writable, write_empty)
+        self._made_of = (store, path, dict(document), zarr_format, writable, write_empty)
         self._store = store
         self._path = path.strip("/")
         self._array = self._open(zarr_format, writable, write_empty)

@@ -29,7 +29,7 @@ _FOREIGN_FAILURES = (
 
 
 def open_zarr_store(target: object, *, writable: bool, durability: Durability) -> ByteStore:
-    """Returns the byte store over a `zarr.abc.store.Store` or a `zarr.storage.StorePath`.
+    """Returns the byte store over a `zarr.abc.store.Store` or a `zarr.storage.StorePath`; of a group or array the place it is at.
 
     A `LocalStore` becomes a `FileStore`, a store over obstore uses obstore itself; every other keeps its own methods.
 
@@ -40,13 +40,14 @@ def open_zarr_store(target: object, *, writable: bool, durability: Durability) -
     UnsupportedError
         For anything else.
     """
+    target = getattr(target, "store_path", target)  # of a zarr.Group or zarr.Array
     if isinstance(target, StorePath):
         inner = open_zarr_store(target.store, writable=writable, durability=durability)
         if isinstance(inner, FileStore):
             return FileStore(inner.root / target.path, durability=durability, read_only=not writable)
         return PrefixedStore(inner, target.path) if target.path else inner
     if not isinstance(target, Store):
-        raise UnsupportedError(f"store {type(target).__name__}: expected a zarr.abc.store.Store; open a zarr.Group or Array by its store and path")
+        raise UnsupportedError(f"store {type(target).__name__}: expected a Store, a StorePath, a Group or an Array of zarr")
     if writable and target.read_only:
         raise StorageError(f"{target}: opened for reading only; open the store with read_only=False")
     if isinstance(target, LocalStore):
