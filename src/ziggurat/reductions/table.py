@@ -38,7 +38,7 @@ MEAN = Reduction(
     nodata=NODATA_SKIPPED + "; a mean of valid samples may happen to equal nodata",
     carries="sums",
     refusal="a mask has a majority ('mode'), 'any' or 'all'",
-    source="issue #50, `type`; NumPy's rule for ties; weights as in 'normalised' averages, never of averages",
+    source="issue #50, `type`; ties as `numpy.round` has them",
 )
 
 STRIDE = Reduction(
@@ -139,7 +139,7 @@ ANY = Reduction(
     nan="does not occur",
     nodata=NODATA_SKIPPED,
     refusal="make a mask first, such as `samples > threshold`",
-    source="defaults of masks",
+    source="NumPy's `any`",
 )
 
 ALL = Reduction(
@@ -156,7 +156,7 @@ ALL = Reduction(
     nan="does not occur",
     nodata=NODATA_SKIPPED,
     refusal="make a mask first, such as `samples > threshold`",
-    source="defaults of masks",
+    source="NumPy's `all`",
 )
 
 GAUSSIAN = Reduction(
