@@ -97,17 +97,18 @@ def _placed(info: SourceInfo, axes: tuple[Axis, ...] | None, letters: str, found
     return replace(info, axes=axes, scale=scale, translation=translation)
 
 
-class _Listener(logging.Handler):
-    """Keeps what tifffile says about a file, instead of printing it."""
+class _Listener(logging.Filter):
+    """Keeps what tifffile says about a file, instead of letting it be printed."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.said: list[str] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        text = re.sub(r"^<[^>]*> ?", "", record.getMessage())
-        if text not in self.said and len(self.said) < 5:
-            self.said.append(f"tifffile: {text}")
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = "tifffile: " + re.sub(r"^<[^>]*> ?", "", record.getMessage())
+        if record.levelno >= logging.WARNING and text not in self.said and len(self.said) < 5:
+            self.said.append(text)
+        return False
 
 
 @contextlib.contextmanager
@@ -116,9 +117,7 @@ def _parsed(path: Path) -> Iterator[tuple[TiffFile, list[str]]]:
     from tifffile import TiffFile
 
     listener, log = _Listener(), logging.getLogger("tifffile")
-    propagate = log.propagate
-    log.addHandler(listener)
-    log.propagate = False
+    log.addFilter(listener)
     try:
         with TiffFile(path) as tif:
             yield tif, listener.said
@@ -127,8 +126,7 @@ def _parsed(path: Path) -> Iterator[tuple[TiffFile, list[str]]]:
     except BROKEN as error:
         raise DocumentError(f"{path}: cannot be read as TIFF ({error or type(error).__name__}); the file is broken or of a kind that is not known") from error
     finally:
-        log.propagate = propagate
-        log.removeHandler(listener)
+        log.removeFilter(listener)
 
 
 def _series(tif: TiffFile, path: Path, index: int) -> tuple[TiffPageSeries, tuple[str, ...]]:
