@@ -141,7 +141,7 @@ def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterato
         except DocumentError as error:
             difference = f"cannot be compared ({error})"
         if difference:
-            yield problem("CON001", f"{place}.{key}", f"the copy {difference}", hint)
+            yield problem("CON001", f"{place}[{key!r}]", f"the copy {difference}", hint)
             return
     name = ".zarray" if node.zarr_format == 2 else "zarr.json"
     for multiscale in multiscales:
