@@ -5,21 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import string
-import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import numcodecs
-import numpy as np
 import pytest
-import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat import layouts
 from ziggurat.conversion import Change, UpgradePlan, upgrade_plan
-from ziggurat.conversion.arrays import array_to_v3
 from ziggurat.conversion.series import STEPS, wrapped
 from ziggurat.layouts import ome_zarr
 from ziggurat.node import DictNode
@@ -341,6 +335,16 @@ def test_transpose_permutes_axes_and_transformations_that_are_there() -> None:
     assert result["coordinateTransformations"] == [{"type": "scale", "scale": [30, 10, 20]}]
 
 
+def test_factors_of_a_known_reduction_follow_their_axes_through_a_transpose() -> None:
+    store = founding([64, 64, 3])
+    kwargs = {"reduction": "mean", "factors": [[2, 2, 1]], "anchor": "centre"}
+    store[".zattrs"]["multiscales"][0]["metadata"] = {"method": "ziggurat.mean", "kwargs": kwargs}
+    entry = upgraded(store, "0.5", transpose=("c", "y", "x"))["zarr.json"]["attributes"]["ome"]["multiscales"][0]
+    moves = [{"type": "scale", "scale": [1.0, 2.0, 2.0]}, {"type": "translation", "translation": [0.0, 0.5, 0.5]}]
+    assert entry["datasets"][1]["coordinateTransformations"] == moves
+    assert entry["metadata"]["kwargs"] == kwargs  # UNPARSED
+
+
 def test_chunk_names_change_only_where_the_version_fixes_them() -> None:
     assert [(r.path, r.old, r.new) for r in upgrade_plan(image("0.1"), to="ome-zarr@0.2").renamings] == [("0", ".", "/"), ("1", ".", "/")]
     assert upgrade_plan(image("0.1"), to="ome-zarr@0.5").renamings == ()
@@ -450,6 +454,41 @@ def test_version_as_a_number_is_read_and_absent_versions_are_written() -> None:
     assert upgraded(store, "0.4")[".zattrs"]["multiscales"][0]["version"] == "0.4"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "|O"},
+        {"dtype": "|S5"},
+        {"dtype": "<U3"},
+        {"dtype": "<M8[ns]"},
+        {"dtype": [["a", "<i4"]]},
+        {"dtype": "<f16"},
+        {"dtype": None},
+        {"compressor": {"id": "pickle"}},
+        {"compressor": {"id": "imagecodecs_jpeg"}},
+        {"compressor": {"level": 1}},
+        {"compressor": {"id": "blosc", "shuffle": 9}},
+        {"filters": [{"id": "pickle"}]},
+        {"filters": [{"id": "vlen-utf8"}]},
+        {"filters": "delta"},
+        {"dtype": ">u2", "filters": [{"id": "delta", "dtype": ">u2"}]},
+        {"fill_value": "many"},
+        {"fill_value": 1.5},
+        {"fill_value": "NaN"},
+        {"fill_value": {"a": 1}},
+        {"fill_value": 2, "dtype": "|b1"},
+    ],
+)
+def test_arrays_without_an_equal_in_v3_are_refused(change: dict[str, Json]) -> None:
+    store = image("0.4", "/")
+    store[".zattrs"]["multiscales"][0] |= {"axes": AXES_04, "datasets": SCALED}
+    store["1/.zarray"] |= change
+    with pytest.raises((UnsupportedError, DocumentError, LayoutError)) as caught:
+        upgrade_plan(store, to="ome-zarr@0.5")
+    assert "1" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 # --- unknown keys, planted at every depth ---------------------------------------------------------------------------------
 
 VALUES = st.recursive(
@@ -540,159 +579,6 @@ def test_broken_documents_raise_nothing_but_our_errors(data: st.DataObject, way:
     except ZigguratError as error:
         assert "\n" not in str(error)
     assert in_order(store) == in_order(before)
-
-
-# --- arrays: Zarr v2 documents read as v3 by zarr-python -----------------------------------------------------------------
-
-COMPRESSORS: dict[str, Any] = {
-    "raw": None,
-    "gzip": numcodecs.GZip(3),
-    "zstd": numcodecs.Zstd(2),
-    "zlib": numcodecs.Zlib(2),
-    "lz4": numcodecs.LZ4(),
-    "bz2": numcodecs.BZ2(1),
-    **{f"blosc-{name}-{shuffle}": numcodecs.Blosc(name, 4, shuffle) for name, shuffle in (("lz4", 1), ("zstd", 2), ("zlib", 0), ("blosclz", -1))},
-}
-DTYPES = ["|b1", "|u1", "<i2", ">u2", "<u4", ">i8", "<f2", ">f4", "<f8", "<c8", ">c16"]
-
-
-def as_v2(path: Path, dtype: str, compressor: Any, order: str = "C", fill: Json = 0, filters: Any = None, shape: tuple[int, ...] = (7, 5)) -> np.ndarray:
-    values = (np.arange(np.prod(shape)).reshape(shape) % 5).astype(dtype)
-    made = zarr.create_array(
-        path,
-        shape=shape,
-        chunks=tuple(min(n, 4) for n in shape),
-        dtype=dtype,
-        zarr_format=2,
-        compressors=compressor,
-        filters=filters,
-        order=order,
-        fill_value=fill,
-    )
-    made[...] = values
-    if shape:
-        made[:4, :4] = fill if fill is not None else 0  # a chunk that is not stored
-    return np.asarray(made[...])
-
-
-def read_as_v3(path: Path) -> np.ndarray:
-    document, _ = array_to_v3(json.loads((path / ".zarray").read_text()), {}, dimension_names=None, path="a")
-    (path / "zarr.json").write_text(json.dumps(document))
-    (path / ".zarray").unlink()
-    (path / ".zattrs").unlink(missing_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr-python: numcodecs.* are no core codecs
-        return np.asarray(zarr.open_array(path, zarr_format=3)[...])
-
-
-@pytest.mark.parametrize("compressor", list(COMPRESSORS))
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_v2_array_reads_the_same_as_v3(compressor: str, order: str, tmp_path: Path) -> None:
-    for number, dtype in enumerate(DTYPES):
-        path = tmp_path / f"{number}"
-        truth = as_v2(path, dtype, COMPRESSORS[compressor], order)
-        found = read_as_v3(path)
-        assert found.dtype.newbyteorder("=") == truth.dtype.newbyteorder("=")
-        assert np.array_equal(found, truth), f"{dtype} {order} {compressor}"
-
-
-@pytest.mark.parametrize(
-    ("dtype", "fill", "written"),
-    [
-        ("<f4", float("nan"), "NaN"),
-        ("<f8", float("inf"), "Infinity"),
-        ("<f8", float("-inf"), "-Infinity"),
-        ("<f4", 1.5, 1.5),
-        ("<u2", 3, 3),
-        ("|b1", True, True),
-        ("<c8", 1 + 2j, [1.0, 2.0]),
-        ("<i4", None, 0),
-        ("|b1", None, False),
-        ("<c16", None, [0, 0.0]),
-    ],
-)
-def test_fill_values_keep_their_meaning(dtype: str, fill: Json, written: Json, tmp_path: Path) -> None:
-    truth = as_v2(tmp_path / "a", dtype, None, fill=fill)
-    document = json.loads((tmp_path / "a" / ".zarray").read_text())
-    result, noted = array_to_v3(document, {}, dimension_names=None, path="a")
-    assert in_order(result["fill_value"]) == in_order(written)
-    assert [problem.rule for problem in noted] == (["UPG007"] if document["fill_value"] is None else [])
-    assert np.array_equal(read_as_v3(tmp_path / "a"), truth, equal_nan=dtype != "|b1")
-
-
-def test_zero_axes_read_the_same_as_v3(tmp_path: Path) -> None:
-    truth = as_v2(tmp_path / "a", "<f8", COMPRESSORS["zstd"], shape=())
-    assert read_as_v3(tmp_path / "a") == truth
-
-
-@pytest.mark.parametrize("name", ["delta", "shuffle", "fixedscaleoffset", "several"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_filters_become_codecs_of_numcodecs(name: str, order: str, tmp_path: Path) -> None:
-    filters: dict[str, list[Any]] = {
-        "delta": [numcodecs.Delta("<i4")],
-        "shuffle": [numcodecs.Shuffle(4)],
-        "fixedscaleoffset": [numcodecs.FixedScaleOffset(offset=1, scale=2, dtype="<i4", astype="<i4")],
-        "several": [numcodecs.Delta("<i4"), numcodecs.Shuffle(4)],
-    }
-    truth = as_v2(tmp_path / "a", "<i4", COMPRESSORS["zstd"], order, filters=filters[name])
-    _, noted = array_to_v3(json.loads((tmp_path / "a" / ".zarray").read_text()), {}, dimension_names=None, path="a")
-    assert {problem.rule for problem in noted} == {"UPG010"}
-    assert np.array_equal(read_as_v3(tmp_path / "a"), truth)
-
-
-@pytest.mark.parametrize(
-    ("change", "written"),
-    [
-        ({"fill_value": "0"}, 0),
-        ({"fill_value": "2.5", "dtype": "<f4"}, 2.5),
-        ({"fill_value": 7.0}, 7),
-        ({"fill_value": 1, "dtype": "|b1"}, True),
-        ({"fill_value": False}, 0),
-    ],
-)
-def test_fill_values_as_careless_writers_spell_them(change: dict[str, Json], written: Json) -> None:
-    result, _ = array_to_v3({**array([4]), **change}, {}, dimension_names=None, path="a")
-    assert in_order(result["fill_value"]) == in_order(written)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"dtype": "|O"},
-        {"dtype": "|S5"},
-        {"dtype": "<U3"},
-        {"dtype": "<M8[ns]"},
-        {"dtype": [["a", "<i4"]]},
-        {"dtype": "<f16"},
-        {"dtype": None},
-        {"compressor": {"id": "pickle"}},
-        {"compressor": {"id": "imagecodecs_jpeg"}},
-        {"compressor": {"level": 1}},
-        {"compressor": {"id": "blosc", "shuffle": 9}},
-        {"filters": [{"id": "pickle"}]},
-        {"filters": [{"id": "vlen-utf8"}]},
-        {"filters": "delta"},
-        {"dtype": ">u2", "filters": [{"id": "delta", "dtype": ">u2"}]},
-        {"fill_value": "many"},
-        {"fill_value": 1.5},
-        {"fill_value": "NaN"},
-        {"fill_value": {"a": 1}},
-        {"fill_value": 2, "dtype": "|b1"},
-    ],
-)
-def test_arrays_without_an_equal_in_v3_are_refused(change: dict[str, Json]) -> None:
-    store = image("0.4", "/")
-    store[".zattrs"]["multiscales"][0] |= {"axes": AXES_04, "datasets": SCALED}
-    store["1/.zarray"] |= change
-    with pytest.raises((UnsupportedError, DocumentError, LayoutError)) as caught:
-        upgrade_plan(store, to="ome-zarr@0.5")
-    assert "1" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_unknown_keys_of_an_array_document_are_reported() -> None:
-    _, noted = array_to_v3({**array([4]), "mine": 1}, {}, dimension_names=None, path="a")
-    assert [(problem.rule, problem.loc) for problem in noted] == [("UPG009", "a/.zarray.mine")]
 
 
 # --- the tables -----------------------------------------------------------------------------------------------------------

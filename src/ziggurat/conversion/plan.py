@@ -136,12 +136,9 @@ class _Upgrade:
         if self.nodes[""].zarr_format > ome_zarr.FACTS[self.version].zarr_format:
             raise LayoutError(f"{self.location} lies in Zarr v3, and {self.to} exists in Zarr v2 only; upgrade to ome-zarr@0.5")
         groups = sorted((path for path, node in self.nodes.items() if node.kind == "group"), key=_depth, reverse=True)
-        if wanted is not None:
-            for path in groups:
-                self._transpose(path, self._read(root, path), wanted)
-            root = DictNode(documents_of(self.nodes), location=self.location)
         for path in groups:
-            self._group(path, self._read(root, path))
+            multiscales = self._read(root, path)
+            self._group(path, multiscales if wanted is None else self._transpose(path, multiscales, wanted))
         renamings = self._store()
         changes = self._changes(documents)
         return UpgradePlan(source, self.to, changes, renamings, MappingProxyType(self.permutations), tuple(dict.fromkeys(self.problems)))
@@ -179,21 +176,25 @@ class _Upgrade:
             found = list(layouts.read(node, ome_zarr.NAME).multiscales)
         return tuple(found)
 
-    def _transpose(self, path: str, multiscales: Sequence[Multiscale], wanted: Sequence[str]) -> None:
-        """Puts the multiscales of a group, and their levels, into the order `wanted`."""
+    def _transpose(self, path: str, multiscales: Sequence[Multiscale], wanted: Sequence[str]) -> tuple[Multiscale, ...]:
+        """Puts the multiscales of a group, and their levels, into the order `wanted`; returns what the group then holds."""
         if not multiscales:
-            return
+            return ()
         node = self.nodes[path]
         changed, orders = transpose.transposed_levels(self.nodes, path, multiscales, wanted, self.permutations)
         entries: list[JSON] = []
+        result: list[Multiscale] = []
         for entry in series.entries_of(node.attributes):
             multiscale = _multiscale_of(entry, multiscales)
             if isinstance(entry, Mapping) and multiscale is not None:
-                entry = transpose.transposed_entry(entry, tuple([axis.name for axis in multiscale.axes].index(name) for name in wanted))
+                order = tuple([axis.name for axis in multiscale.axes].index(name) for name in wanted)
+                entry = transpose.transposed_entry(entry, order)
+                result.append(transpose.transposed_multiscale(multiscale, order, entry))
             entries.append(entry)
         self.nodes[path] = node.with_attributes(series.with_entries(node.attributes, entries))
         self.nodes.update(changed)
         self.permutations.update(orders)
+        return tuple(result)
 
     def _group(self, path: str, multiscales: Sequence[Multiscale]) -> None:
         """Carries what one group says to the wanted version."""

@@ -107,6 +107,19 @@ def _transformations(value: JSON, order: Permutation) -> JSON:
     return [{k: permuted(v, order) if k in ("scale", "translation") else v for k, v in t.items()} if isinstance(t, Mapping) else t for t in value]
 
 
+def transposed_multiscale(multiscale: Multiscale, order: Permutation, entry: Mapping[str, JSON]) -> Multiscale:
+    """Returns what was read from an entry before, as it stands in the transposed `entry`; the caller has now stated the axes.
+
+    Reading the transposed entry again would not do: factors in UNPARSED values stay in the order that they were written in.
+    """
+    axes = tuple(replace(multiscale.axes[i], provenance="stated") for i in order)
+    levels = []
+    for level in multiscale.levels:
+        scale, translation = (None if vector is None else tuple(vector[i] for i in order) for vector in (level.scale, level.translation))
+        levels.append(replace(level, scale=scale, translation=translation))
+    return replace(multiscale, axes=axes, levels=tuple(levels), raw=entry)
+
+
 def transposed_levels(
     nodes: Mapping[str, TreeNode], group: str, multiscales: Sequence[Multiscale], wanted: Sequence[str], done: Mapping[str, Permutation]
 ) -> tuple[dict[str, TreeNode], dict[str, Permutation]]:
