@@ -67,6 +67,15 @@ def _peer(row: Row, ours: float) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def commands(real: Mapping[str, Any]) -> list[str]:
+    """Returns the table of benchmarks/real_inputs.json, for this page and for the README."""
+    lines = ["| command | wall s | CPU s | peak MiB | result |", "|---|---|---|---|---|"]
+    for name, row in real.items():
+        result = f"{'x'.join(map(str, row['shape']))}, {row['n_levels']} levels, {row['stored_mib']} MiB" if "shape" in row else ""
+        lines.append(f"| {name} | {row['wall_seconds']:.2f} | {row['cpu_seconds']:.2f} | {row['peak_mib']} | {result} |")
+    return lines
+
+
 def page(results: Mapping[str, Any]) -> str:
     """Returns the page; parts that were not run are left out."""
     m = results["machine"]
@@ -85,9 +94,6 @@ def page(results: Mapping[str, Any]) -> str:
     for title, rows in results.get("peers", {}).items():
         lines += ["", f"## Peers: {title}", PEERS, *(_peer(row, rows[0]["wall_seconds"]) for row in rows)]
     if real := results.get("real"):
-        lines += ["", "## One command", "", "| command | wall s | CPU s | peak MiB | result |", "|---|---|---|---|---|"]
-        for name, row in real.items():
-            result = f"{'x'.join(map(str, row['shape']))}, {row['n_levels']} levels, {row['stored_mib']} MiB" if "shape" in row else ""
-            lines.append(f"| {name} | {row['wall_seconds']:.2f} | {row['cpu_seconds']:.2f} | {row['peak_mib']} | {result} |")
+        lines += ["", "## One command", "", *commands(real)]
     lines += ["", "Not measured: object stores, real disks, more than two cores."]
     return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from process import Sample, answer, measure
+from process import CommandFailed, Sample, answer, measure
 
 HERE = Path(__file__).resolve().parent
 PYTHON = sys.executable
@@ -211,8 +211,17 @@ def _run_add(case: Case, source: Path, options: Sequence[str], work: Path, n_pai
         low, high = _in_turn(index, floor, ours)
         outcome.add(low, high, answer(low)["load_seconds"])
         say(f"{case.name} {index + 1}/{n_pairs}: {low.wall_seconds:.2f} {high.wall_seconds:.2f} s, cpu {low.cpu_seconds:.2f} {high.cpu_seconds:.2f} s")
-    outcome.facts["floor_bytes"] = answer(low)["written_bytes"]
+    _same_bytes(source, answer(low)["written_bytes"], "0")
     return outcome
+
+
+def _same_bytes(group: Path, floor_bytes: int, *besides: str) -> None:
+    """Raises CommandFailed unless the floor wrote as many bytes as the build: it has to be the same work."""
+    documents = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+    files = (p for p in group.rglob("*") if p.is_file() and p.name not in documents and p.relative_to(group).parts[0] not in besides)
+    ours = sum(p.stat().st_size for p in files)
+    if ours != floor_bytes:
+        raise CommandFailed(f"the floor wrote {floor_bytes} bytes, the build {ours}: not the same chunks")
 
 
 def _run_copy(case: Case, source: Path, options: Sequence[str], work: Path, n_pairs: int, say: Callable[[str], None]) -> Outcome:
@@ -275,4 +284,5 @@ def _run_encode(case: Case, source: Path, options: Sequence[str], work: Path, n_
         low, high = _in_turn(index, floor, ours)
         outcome.add(low, high, answer(low)["load_seconds"])
         say(f"{case.name} {index + 1}/{n_pairs}: {low.wall_seconds:.2f} {high.wall_seconds:.2f} s, cpu {low.cpu_seconds:.2f} {high.cpu_seconds:.2f} s")
+    _same_bytes(target, answer(low)["written_bytes"])
     return outcome

@@ -75,6 +75,11 @@ def run(folder: Path, *, small: bool, repeats: int, say: Callable[[str], None] =
     return rows
 
 
+def save(rows: dict[str, Any]) -> None:
+    """Writes the rows to benchmarks/real_inputs.json, from which docs and README are generated."""
+    OUT.write_text(json.dumps({"date": datetime.date.today().isoformat(), "python": platform.python_version(), "rows": rows}, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -83,7 +88,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = run(args.folder, small=args.small, repeats=args.repeats)
     if not args.small:
-        OUT.write_text(json.dumps({"date": datetime.date.today().isoformat(), "python": platform.python_version(), "rows": rows}, indent=1) + "\n")
+        save(rows)
 
 
 if __name__ == "__main__":

@@ -181,6 +181,8 @@ def main() -> int:
             results["peers"] = run_peers(args)
         if "real" in args.only:
             results["real"] = real_inputs.run(args.folder, small=args.small, repeats=args.repeats, say=say)
+            if not args.small:
+                real_inputs.save(results["real"])
     finally:
         if not args.keep:
             shutil.rmtree(args.folder, ignore_errors=True)

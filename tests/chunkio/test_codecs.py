@@ -62,3 +62,15 @@ def test_a_negative_level_is_the_codecs_own_default(name: str, decode: object) -
     assert stored[0] == stored[1]
     assert callable(decode)
     assert decode(stored[0]) == block.tobytes()
+
+
+@pytest.mark.parametrize("typesize", [None, 1, 3, 4])
+def test_blosc_shuffles_items_of_the_stated_size(typesize: int | None) -> None:
+    block = np.random.default_rng(0).poisson(200, (64, 64)).astype("u2")
+    store = DictStore()
+    ChunkArray.create(store, "", ArraySpec((64, 64), block.dtype, (64, 64), codec=Codec("blosc", level=3, typesize=typesize))).write((0, 0), block)
+    stored = bytes(store.values["c/0/0"])
+    # byte 3 of a blosc frame is the size of its items; 3 does not divide the chunk, so its bytes stay single
+    assert stored[3] == {None: 2, 3: 1}.get(typesize, typesize)
+    if typesize is None:
+        assert len(stored) == len(numcodecs.Blosc("zstd", 3, numcodecs.Blosc.SHUFFLE).encode(block))

@@ -103,7 +103,8 @@ def _compressor(codec: Codec, itemsize: int) -> Encode:
         blosc_encode = _imagecodecs("blosc_encode")
         shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[codec.shuffle]
         cname, blocksize, typesize = codec.cname, codec.blocksize, codec.typesize or itemsize
-        return lambda block: blosc_encode(_flat(block), level, compressor=cname, shuffle=shuffle, typesize=typesize, blocksize=blocksize, numthreads=1)
+        # imagecodecs (2026.3) takes the typesize of the shuffle from the array and ignores its own parameter; bytes would not be shuffled at all
+        return lambda block: blosc_encode(_items(block, typesize), level, compressor=cname, shuffle=shuffle, blocksize=blocksize, numthreads=1)
     if level < 0:
         level = 6  # zlib's default
     if codec.name == "gzip":
@@ -115,6 +116,12 @@ def _compressor(codec: Codec, itemsize: int) -> Encode:
 
 def _flat(block: AnyArray) -> Bytes:
     return block.reshape(-1).view(np.uint8)
+
+
+def _items(block: AnyArray, typesize: int) -> AnyArray:
+    """Returns the bytes of a block as items of `typesize`; single bytes when they do not divide it."""
+    flat = _flat(block)
+    return flat.view(f"V{typesize}") if flat.size % typesize == 0 else flat
 
 
 def _decompressor(codec: Codec) -> Decode:
