@@ -16,14 +16,11 @@ import numpy as np
 
 from ziggurat import reductions
 from ziggurat.builder.job import Job, base_reader
-from ziggurat.builder.tasks import Index, Tally
+from ziggurat.builder.tasks import RESIDUAL, Index, Tally
 from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.filters import Inlet, inlets, roll_axis
 from ziggurat.reductions import Carry, Filter
-
-RESIDUAL = -1
-"""Key of the residual of the base among the writers."""
 
 
 class _Column:
@@ -221,9 +218,9 @@ class Scratch:
         return ChunkArray.open(store, str(k), array_documents(spec)["zarr.json"], zarr_format=3)  # type: ignore[arg-type]
 
 
-def make_stage(job: Job, number: int, scratch: Scratch, *, create: bool) -> Stage:
+def make_stage(job: Job, number: int, folder: str, *, create: bool) -> Stage:
     """Returns a stage with its readers and its writer."""
-    plan = job.plan
+    plan, scratch = job.plan, Scratch(folder)
     one = plan.passes[number]
     k = one.root
     smooth = reductions.bind_filter(

@@ -6,8 +6,8 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from ziggurat import reductions
 from ziggurat.builder import publish as publishing
@@ -17,6 +17,7 @@ from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
 from ziggurat.builder.targets import Destination, check_free, find_destination, forget_others, replaced_levels, unfinished_plans
 from ziggurat.builder.tasks import Index, Meter, ProgressCallback, Tally
+from ziggurat.chunkio import codec_software
 from ziggurat.journal import Journal, locked
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, make_plan
@@ -24,6 +25,9 @@ from ziggurat.planner.options import Numbers, Sizes, Step
 from ziggurat.problems import PlanError, StorageError
 from ziggurat.reductions import Reduction
 from ziggurat.sources import Source, open_source, regrid
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 from ziggurat.version import __version__
 
 
@@ -203,7 +207,7 @@ def _probes() -> Probes:
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         ram = 8 * 2**30  # unknown: as if 8 GiB, so 2 GiB are used
-    return Probes(n_cpus, ram, f"ziggurat {__version__}", __version__)
+    return Probes(n_cpus, ram, f"ziggurat {__version__}, {codec_software()}", __version__)
 
 
 def _run(
@@ -222,6 +226,9 @@ def _run(
             journal = Journal(site.folder, made.fingerprint, sync=made.durability != "none")
             held.callback(journal.close)
             finished = journal.open(json.dumps(made.to_json(), indent=1))
+            if site.was_moving():  # stopped while levels went to their place: what is there is not known, so begin again
+                journal.remove()
+                finished = journal.open(json.dumps(made.to_json(), indent=1))
         writers = site.create()
         readers = {k: site.reader(k) for k in site.written} if row.halo else {}
         job = Job(made, opened, writers, row, str(site.folder or ""), readers)

@@ -174,11 +174,20 @@ def _window(samples: AnyArray) -> dict[str, JSON]:
     if not values.size:
         return {"start": 0.0, "end": 1.0, "min": 0.0, "max": 1.0}
     values = values.astype(np.float64)
-    start, end = (float(v) for v in np.percentile(values, _WINDOW_PERCENTILES))
-    low, high = float(values.min()), float(values.max())
+    values.sort()
+    start, end = (_percentile(values, q) for q in _WINDOW_PERCENTILES)
+    low, high = float(values[0]), float(values[-1])
     if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
         bits = 8 * samples.dtype.itemsize
         low, high = (0.0, 2.0**bits - 1) if samples.dtype.kind == "u" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
     if end <= start:
         end = start + 1.0
     return {"start": start, "end": end, "min": min(low, start), "max": max(high, end)}
+
+
+def _percentile(ordered: AnyArray, q: float) -> float:
+    """Returns a percentile of sorted values, linear between neighbours; numpy's own imports half of numpy first (20 ms)."""
+    at = (ordered.size - 1) * q / 100
+    low = int(at)
+    a, b = float(ordered[low]), float(ordered[min(low + 1, ordered.size - 1)])
+    return a + (b - a) * (at - low)

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from ziggurat import storage
-from ziggurat.builder.filters import RESIDUAL
 from ziggurat.builder.targets import Destination, work_folder
+from ziggurat.builder.tasks import RESIDUAL
 from ziggurat.chunkio import PARTIAL_SUFFIX, ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
 from ziggurat.journal import FOLDER
 from ziggurat.model import JSON, SourceInfo
@@ -102,11 +102,19 @@ class Site:
         for left in self.folder.glob(f"*{PARTIAL_SUFFIX}"):
             left.unlink(missing_ok=True)
 
+    def _moving(self, folder: Path) -> Path:
+        return folder / FOLDER / self.plan.fingerprint / "moving"
+
+    def was_moving(self) -> bool:
+        """True when an earlier run was stopped between moving levels to their place and publishing them."""
+        return self.folder is not None and self._moving(self.folder).exists()
+
     def replace_old(self, replaced: Sequence[str]) -> None:
         """Moves what was staged to its place, and the levels of the series that are replaced aside, below the journal."""
         if not self.staging or self.folder is None:
             return
         aside = self.folder / FOLDER / self.plan.fingerprint / "old"
+        self._moving(self.folder).touch()
         ours = [self.path(k) for k in self.written]
         for path in dict.fromkeys([*replaced, *ours]):
             if (self.folder / path).exists():

@@ -14,6 +14,8 @@ from ziggurat.planner import Pass
 from ziggurat.reductions import Carry
 
 Index = tuple[int, ...]
+RESIDUAL = -1
+"""Key of the residual of the base among the arrays that a build writes."""
 
 
 @dataclass(slots=True)

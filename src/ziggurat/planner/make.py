@@ -13,7 +13,6 @@ from ziggurat.model import JSON, Axis, SourceInfo
 from ziggurat.planner import choices
 from ziggurat.planner.choices import Form, Probes, Shape, Target
 from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_seconds, schedule
-from ziggurat.planner.filters import filter_schedule
 from ziggurat.planner.options import BuildOptions, finite, per_axis
 from ziggurat.planner.plan import Base, BuildPlan, LevelPlan
 from ziggurat.problems import OptionError
@@ -196,6 +195,8 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     )
     ladder = work.factors[1:]
     if row.halo:
+        from ziggurat.planner.filters import filter_schedule  # only where there is a halo
+
         smooth = reductions.bind_filter(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape)
         differences, residual = row.stores == "differences", plan.residual_base is not None
         cut = filter_schedule(work, smooth, differences=differences, residual=residual, memory=plan.memory_bytes, threads=plan.threads)
