@@ -74,3 +74,21 @@ def test_blosc_shuffles_items_of_the_stated_size(typesize: int | None) -> None:
     assert stored[3] == {None: 2, 3: 1}.get(typesize, typesize)
     if typesize is None:
         assert len(stored) == len(numcodecs.Blosc("zstd", 3, numcodecs.Blosc.SHUFFLE).encode(block))
+
+
+@pytest.mark.parametrize("shuffle", ["noshuffle", "shuffle", "bitshuffle"])
+@pytest.mark.parametrize("cname", ["blosclz", "lz4", "lz4hc", "zlib", "zstd"])
+def test_blosc_frames_have_the_headers_and_sizes_of_numcodecs(cname: str, shuffle: str) -> None:
+    number = ("noshuffle", "shuffle", "bitshuffle").index(shuffle)
+    for dtype in ("u1", "?", "i2", "f4", "c8", "c16"):
+        block = np.random.default_rng(0).poisson(3, (64, 64)).astype(dtype)
+        for blocksize in (0, 1024):
+            codec = Codec("blosc", level=5, cname=cname, shuffle="bitshuffle" if number == 2 else "shuffle" if number else "noshuffle", blocksize=blocksize)
+            store = DictStore()
+            ChunkArray.create(store, "", ArraySpec((64, 64), block.dtype, (64, 64), codec=codec, fill_value=[0, 0] if dtype[0] == "c" else 0)).write(
+                (0, 0), block
+            )
+            ours = store.values["c/0/0"]
+            theirs = bytes(numcodecs.Blosc(cname, 5, number, blocksize).encode(block))
+            assert ours[:12] == theirs[:12]  # versions, flags, size of items, decoded bytes, block size
+            assert len(ours) < 1.05 * len(theirs)
