@@ -56,11 +56,13 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV) $(BIN)/python --editable . --group test --group lint
+	$(UV) $(BIN)/python --no-deps ngff-zarr # only for the JSON Schemas of OME that it ships
 	@touch $@
 
 $(NEWENV)/.ready: pyproject.toml $(READY)
 	$(NEWEST) -m venv $(NEWENV)
 	$(UV) $(NEWENV)/bin/python --upgrade --editable . --group test
+	$(UV) $(NEWENV)/bin/python --no-deps ngff-zarr
 	@touch $@
 
 clean:
