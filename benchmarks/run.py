@@ -4,7 +4,7 @@
     python benchmarks/run.py --small              # reduced inputs, a minute; prints, writes no page
     python benchmarks/run.py --only pairs --cases A64 L64 --pairs 9
 
-Inputs and outputs lie in RAM (`--folder`, default /dev/shm/ziggurat-bench: about 12 GiB at the peak), so no disk is in the numbers.
+Inputs and outputs lie in RAM (`--folder`, default /dev/shm/ziggurat-bench: about 10 GiB at the peak), so no disk is in the numbers.
 Run parts on their own with `--only`; each part replaces its rows in results.json, and the page is written from that file.
 """
 
@@ -47,12 +47,35 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+LATER: Mapping[str, tuple[str, ...]] = {"memory": ("A64", "A64x8"), "peers": ("A64", "B512", "Btiff"), "real": ("Btiff", "slices")}
+"""Inputs that the parts after the pairs need."""
+
+
+def tidy(args: argparse.Namespace, needed: set[str]) -> None:
+    """Removes inputs that nothing needs any more, so that RAM holds a few GiB at a time and not all twenty."""
+    if args.keep:
+        return
+    suffix = "-small" if args.small else ""
+    paths = {path.name.split(".")[0].removesuffix(suffix): path for path in args.folder.iterdir() if path.suffix in (".zarr", ".tif")}
+    for name in paths.keys() - needed:
+        shutil.rmtree(paths[name]) if paths[name].is_dir() else paths[name].unlink()
+    to_make = {
+        "A" if name == "slices" else name[0] for name in needed - paths.keys() - {"A64x8"} if name != "slices" or not (args.folder / f"slices{suffix}").exists()
+    }
+    for raw in args.folder.glob("*.npy"):
+        if raw.name[0] not in to_make:
+            raw.unlink()
+
+
 def run_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Runs the chosen cases; a case that fails is a row that says so."""
     rows = []
-    for case in CASES:
-        if args.cases and case.name not in args.cases:
-            continue
+    chosen = [case for case in CASES if not args.cases or case.name in args.cases]
+    later = {name for part in args.only for name in LATER.get(part, ())}
+    if "slices" in later:
+        ensure_input("slices", args.folder, small=args.small)
+    for place, case in enumerate(chosen):
+        tidy(args, later | {other.input for other in chosen[place:]})
         try:
             rows.append(run_case(case, args.folder, n_pairs=args.pairs, small=args.small, say=say))
         except (CommandFailed, OSError) as error:
