@@ -159,8 +159,9 @@ def test_a_pass_per_level_gives_the_same_floats(tmp_path):
     path = zarr_group(tmp_path / "in.zarr", base, (101, 101))
     options = {"chunks": 97, "factors": [[5], [2], [3]], "axes": "yx", "threads": 1}
     one = zg.build(path, tmp_path / "one.zarr", **options)
-    plan = zg.plan(path, tmp_path / "many.zarr", memory="106MiB", **options)
-    assert len(one.plan.passes) == 1 < len(plan.passes)
+    plan = one.plan
+    while len(plan.passes) == 1:  # ever less memory, until one walk no longer fits
+        plan = zg.plan(path, tmp_path / "many.zarr", memory=plan.peak_bytes - 1, **options)
     many = zg.build(path, tmp_path / "many.zarr", plan=plan)
     check_counts(many)
     assert all(np.array_equal(a, b) for a, b in zip(levels_of(one), levels_of(many), strict=True))

@@ -16,7 +16,7 @@ import numpy as np
 
 from ziggurat import reductions
 from ziggurat.builder.job import Job, base_reader
-from ziggurat.builder.tasks import RESIDUAL, Index, Tally
+from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Tally
 from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.filters import Inlet, inlets, roll_axis
@@ -77,6 +77,7 @@ class Stage:
         self._shape = plan.levels[self._level].shape
         self._roll = roll_axis(feeds[-1])
         self._fill = fill_scalar(plan.fill_value, writer.dtype) if _holds(plan, writer) else writer.dtype.type(0)
+        self.crew = Crew()
         self._lock = threading.Lock()
         self._tallies: list[Tally] = []
 

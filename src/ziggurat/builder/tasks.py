@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -101,6 +103,72 @@ class Meter:
             self._callback(Progress(self._n_done, self._n_total, self._n_resumed))
 
 
+class Crew:
+    """Threads that help one another: a large tile above the roots is written by all who have nothing else to do."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[tuple[Callable[[], None], list[int], list[BaseException]]] = deque()
+        self._changed = threading.Condition()
+        self._n_active = 0
+
+    def share(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """Returns when all jobs are done, by this thread and by those that wait in `help`; raises what the first failing one raised."""
+        if len(jobs) < 2 or self._n_active < 1:
+            for job in jobs:
+                job()
+            return
+        left, errors = [len(jobs)], list[BaseException]()
+        with self._changed:
+            self._jobs.extend((job, left, errors) for job in jobs)
+            self._changed.notify_all()
+        while self._one():
+            pass
+        with self._changed:
+            while left[0]:
+                self._changed.wait()
+        if errors:
+            raise errors[0]
+
+    def _one(self) -> bool:
+        """Does one waiting job; returns whether there was one."""
+        with self._changed:
+            if not self._jobs:
+                return False
+            job, left, errors = self._jobs.popleft()
+        try:
+            if not errors:
+                job()
+        except BaseException as error:  # noqa: BLE001  raised by the thread that shared the job
+            errors.append(error)
+        with self._changed:
+            left[0] -= 1
+            if not left[0]:
+                self._changed.notify_all()
+        return True
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Marks this thread as one that may still share jobs."""
+        with self._changed:
+            self._n_active += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._n_active -= 1
+                self._changed.notify_all()
+
+    def help(self) -> None:
+        """Does what others share until nobody is at work any more."""
+        while True:
+            with self._changed:
+                while not self._jobs and self._n_active:
+                    self._changed.wait()
+                if not self._jobs:
+                    return
+            self._one()
+
+
 class Work(Protocol):
     """One pass of a build: roots that can be made in any order, by any thread or process."""
 
@@ -111,6 +179,11 @@ class Work(Protocol):
 
     @property
     def one_pass(self) -> Pass: ...
+
+    @property
+    def crew(self) -> Crew:
+        """What the threads of this process share."""
+        ...
 
     @property
     def hands_up(self) -> bool:
@@ -204,8 +277,10 @@ def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Jou
                 with lock:
                     root = next(todo, None)
                 if root is None:
+                    work.crew.help()
                     return
-                one_root(work, root, journal)
+                with work.crew.at_work():
+                    one_root(work, root, journal)
                 meter.step()
         except BaseException as error:  # noqa: BLE001  carried to the caller's thread and raised there
             errors.append(error)

@@ -11,11 +11,12 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.builder.tasks import Index, Tally
+from ziggurat.builder.tasks import Crew, Index, Tally
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.tiles import Shape, hit, order
@@ -60,6 +61,7 @@ class Walk:
         self._fill = {k: _fill_of(writers[k], plan) for k in self._emits}
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
         self._sums = plan.reduction == "mean"
+        self.crew = Crew()
         self._local = _Local()
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, Index], _Pending] = {}
@@ -337,17 +339,37 @@ class Walk:
     # --- output
 
     def _emit(self, k: int, i: Index, carry: Carry) -> None:
-        """Rounds a complete tile once and writes its chunks."""
+        """Rounds a complete tile once and writes its chunks; idle threads help where the tile is shared."""
         box = self.box(k, i)
         if k == self._pass.top and self._sums:
             self._note_sums(k, box, carry)
         if k not in self._emits:
             return
-        samples = self._buffer(("samples", k), carry.values[0].shape, self._writers[k].dtype)
-        self._bound.finish(k, carry, self._counts(k, box), samples)
+        chunks = self._writers[k].chunks
+        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
+        jobs = [partial(self._emit_chunk, k, box, carry, j) for j in itertools.product(*spans)]
+        if k > self._pass.root:
+            self.crew.share(jobs)
+        else:
+            for job in jobs:
+                job()
+
+    def _emit_chunk(self, k: int, box: Box, carry: Carry, j: Index) -> None:
+        writer, tally = self._writers[k], self._mine()
+        inside = tuple((max(low, x * c), min(high, x * c + c)) for (low, high), x, c in zip(box, j, writer.chunks, strict=True))
+        place = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(inside, box, strict=True))
+        part = Carry(tuple(v[place] for v in carry.values), None if carry.weights is None else carry.weights[place])
+        shape = part.values[0].shape
+        block = self._buffer(("block", k), writer.chunks, writer.dtype)
+        samples = block if shape == writer.chunks else np.empty(shape, writer.dtype)
+        self._bound.finish(k, part, self._counts(k, inside), samples)
+        if samples is not block:
+            block[...] = self._fill[k]
+            block[tuple(slice(0, n) for n in shape)] = samples
         if k == len(self._plan.levels) - 1:
-            self._mine().note_last(samples)
-        self._write(k, box, samples)
+            tally.note_last(samples)
+        tally.written_bytes += writer.write(j, block)
+        tally.written[k] = tally.written.get(k, 0) + 1
 
     def _write(self, k: int, box: Box, samples: AnyArray) -> None:
         writer, tally = self._writers[k], self._mine()

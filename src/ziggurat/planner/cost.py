@@ -69,19 +69,28 @@ def carry_bytes(work: Work, folding: Folding | None, k: int) -> int:
 
 
 def peak_bytes(work: Work, folding: Folding | None, tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
-    """Returns the most memory that a walk over `tiles` takes, in bytes."""
-    samples = [math.prod(clip(t, n)) for t, n in zip(tiles, work.shapes, strict=False)]
+    """Returns the most memory that a walk over `tiles` takes, in bytes.
+
+    Up to the root level every thread has a tile of its own per level; above it tiles are shared, and at most one more than there are
+    threads is open per level, because roots come depth first.
+    """
+    shapes = work.shapes[: len(tiles)]
+    root = _root_level(work, shapes, tiles, emits, threads)
+    samples = [math.prod(clip(t, n)) for t, n in zip(tiles, shapes, strict=True)]
     item, out_item = work.dtype.itemsize, work.out_dtype.itemsize
-    chunk = math.prod(work.source_chunks)
-    per_thread = sum(n * carry_bytes(work, folding, k) for k, n in enumerate(samples))
-    per_thread += chunk * item
+    per_thread = math.prod(work.source_chunks) * item
     if tuple(tiles[0]) != work.source_chunks:
         per_thread += samples[0] * item
     if work.masks:
         per_thread += samples[0] * (item + 2)
-    per_thread += max((samples[k] for k in emits), default=0) * out_item
-    per_thread += 2 * math.prod(work.chunks) * out_item
-    shared = sum(n * carry_bytes(work, folding, k) for k, n in enumerate(samples) if k)
+    per_thread += sum(samples[k] * carry_bytes(work, folding, k) for k in range(1, root + 1))
+    per_thread += (len(emits) + 2) * math.prod(work.chunks) * out_item
+    shared = 0
+    for k in range(root + 1, len(tiles)):
+        shared += min(n_tiles(shapes[k], tiles[k]), threads + 1) * samples[k] * carry_bytes(work, folding, k)
+        given = samples[k - 1] // max(1, math.prod(work.factors[k])) * carry_bytes(work, folding, k)
+        per_thread += 2 * given if k == root + 1 else 0
+        shared += 0 if k == root + 1 else given
     return PROCESS_BYTES + threads * per_thread + shared + _open_shards(work, tiles, emits, threads)
 
 
@@ -159,15 +168,15 @@ def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]
 def _pass(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int, *, whole: bool, first: bool) -> Pass:
     picks = work.picks and not work.writes_base and not (first and work.copies_base)
     reads = count_reads(grids, tiles[0], picks=picks)
-    return Pass(emits, tiles, _root_level(work, grids, tiles, emits, threads), reads, whole)
+    return Pass(emits, tiles, _root_level(work, grids.shapes, tiles, emits, threads), reads, whole)
 
 
-def _root_level(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int) -> int:
+def _root_level(work: Work, shapes: Sequence[Shape], tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
     """Returns the level whose tiles are the tasks; a finer one where shards would otherwise tie too many tasks together.
 
     Tasks that feed one shard are redone together after an interruption, and are made by one worker of an executor.
     """
-    coarsest = root_level(grids.shapes, tiles, n_roots(threads))
+    coarsest = root_level(shapes, tiles, n_roots(threads))
     for k in range(coarsest, 0, -1):
         if all((shard := work.shards[n]) is None or n_tiles(work.shapes[n], shard) >= SHARD_GROUPS for n in emits if n <= k):
             return k
