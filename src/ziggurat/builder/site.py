@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from ziggurat.planner import BuildPlan
 from ziggurat.planner.plan import LevelPlan
 from ziggurat.problems import OptionError, StorageError
 
-_UNITS = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
+_UNITS = MappingProxyType({"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "meter": "m", "angstrom": "Å"})
 """COSEM's short spellings. Source: formats.md 3.1."""
 
 

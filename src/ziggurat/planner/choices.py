@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,8 +27,8 @@ SHARDS_IN_MEMORY = 32
 """A shard that nobody asked for is at most this part of the budget: several are open per level and thread."""
 ALMOST_ISOTROPIC = 4
 """Up to this ratio of z to y, x spacings cubes are read best; above it planes are. Source: defaults.md, chunks."""
-_FORMATS: Mapping[str, int] = {"ome-zarr@0.1": 2, "ome-zarr@0.2": 2, "ome-zarr@0.3": 2, "ome-zarr@0.4": 2, "ome-zarr@0.5": 3}
-_RANK = {"time": 0, "channel": 1, None: 2, "space": 3}
+_FORMATS: Mapping[str, int] = MappingProxyType({"ome-zarr@0.1": 2, "ome-zarr@0.2": 2, "ome-zarr@0.3": 2, "ome-zarr@0.4": 2, "ome-zarr@0.5": 3})
+_RANK = MappingProxyType({"time": 0, "channel": 1, None: 2, "space": 3})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
 
 from ziggurat.model import Axis, Kind
@@ -22,8 +23,8 @@ Sizes: TypeAlias = "int | Sequence[int] | Mapping[str, int]"
 T = TypeVar("T", int, float)
 
 MAX_LEVELS = 32
-_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_KINDS = {"t": "time", "time": "time", "c": "channel", "channel": "channel", "s": "channel", "band": "channel"}
+_UNITS = MappingProxyType({"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12})
+_KINDS = MappingProxyType({"t": "time", "time": "time", "c": "channel", "channel": "channel", "s": "channel", "band": "channel"})
 _SPACE = ("x", "y", "z", "lon", "lat", "longitude", "latitude", "depth", "height", "level", "lev", "easting", "northing")
 
 

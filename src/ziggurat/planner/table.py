@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ziggurat.planner.plan import BuildPlan, LevelPlan
 
-_BASE = {
-    "stays": "the base stays where it is and is not written to",
-    "verbatim": "the base is copied as it is stored, without encoding it again",
-    "encoded": "the base is copied and encoded",
-}
+_BASE = MappingProxyType(
+    {
+        "stays": "the base stays where it is and is not written to",
+        "verbatim": "the base is copied as it is stored, without encoding it again",
+        "encoded": "the base is copied and encoded",
+    }
+)
 
 
 def size_text(n_bytes: float) -> str:
