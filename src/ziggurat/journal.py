@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ from ziggurat.problems import StorageError, TargetExists
 
 FOLDER = ".ziggurat"
 Index = tuple[int, ...]
+SYNC_SECONDS = 0.05
+"""Journal lines are synced at most this often: a root that a power cut takes from the journal is made again."""
 
 
 class Journal:
@@ -36,6 +39,7 @@ class Journal:
         self._sync = sync
         self._lock = threading.Lock()
         self._fd = -1
+        self._synced = -SYNC_SECONDS
         self.resumed = False
         """True when the journal was there before it was opened."""
 
@@ -69,7 +73,7 @@ class Journal:
             if entry is None:
                 continue
             number, root, n_bytes, crc = entry
-            data = self._stash(number, root)
+            data = self._stash(number, root) if n_bytes else b""
             if data is not None and len(data) == n_bytes and zlib.crc32(data) == crc:
                 finished[number, root] = data
         return finished
@@ -84,7 +88,9 @@ class Journal:
         return self._folder / "stash" / f"{number}-{'.'.join(map(str, root))}"
 
     def keep(self, number: int, root: Index, parts: Sequence[bytes | memoryview]) -> tuple[int, int]:
-        """Stores a finished root's stash. Returns its size in bytes and its check sum; any process may call it."""
+        """Stores a finished root's stash. Returns its size in bytes and its check sum; any process may call it. Nothing: no file."""
+        if not parts:
+            return 0, 0
         path = self._path(number, root)
         crc = n_bytes = 0
         try:
@@ -102,18 +108,20 @@ class Journal:
 
     def stashed(self, number: int, root: Index, n_bytes: int, crc: int) -> bytes:
         """Returns a stash that another process kept. Raises StorageError when it is not what was said."""
-        data = self._stash(number, root)
+        data = self._stash(number, root) if n_bytes else b""
         if data is None or len(data) != n_bytes or zlib.crc32(data) != crc:
             raise StorageError(f"{self._path(number, root)}: not what the worker kept; run the build again to go on")
         return data
 
     def finish(self, number: int, root: Index, n_bytes: int, crc: int) -> None:
-        """Writes the line of a finished root, synced once."""
+        """Writes the line of a finished root, synced unless another line was a moment ago."""
         line = json.dumps([number, list(root), n_bytes, crc]).encode() + b"\n"
         try:
             with self._lock:
                 _write(self._fd, line)
-            if self._sync:
+                due = self._sync and time.monotonic() - self._synced >= SYNC_SECONDS
+                self._synced = time.monotonic() if due else self._synced
+            if due:
                 os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
         except OSError as error:
             raise _failure(self._folder, "write the journal", error) from error
