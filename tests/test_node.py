@@ -63,6 +63,8 @@ REFUSED = [
     (b'{"a": /* one */ 1}', "a comment"),
     (b'{"a": 1} # one', "a comment"),
     (b'{"a": [1, 2,]}', "line 1, column 13: a comma before the closing bracket"),
+    (b'{"a": 1,\n }', "line 2, column 2: a comma before the closing bracket"),
+    (b'{"a": [1,, 2]}', "line 1, column 10: no JSON (expecting value"),
     (b'{"a" 1}', "line 1, column 6: no JSON (expecting ':' delimiter"),
     (b'{"a": 1} {"b": 2}', "no JSON (extra data"),
     (b'{"a": 0x10}', "no JSON"),

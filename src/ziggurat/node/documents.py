@@ -137,6 +137,8 @@ def _refusals(text: str) -> Iterator[int]:
 def _explain(text: str, error: json.JSONDecodeError, location: str) -> NoReturn:
     """Raises DocumentError with the reason that a person would see."""
     rest = text[error.pos :].lstrip()
+    if rest[:1] == "," and rest[1:].lstrip()[:1] in ("]", "}"):
+        rest = rest[1:].lstrip()  # Python 3.13 points at the comma, 3.11 and 3.12 at the bracket after it
     position = len(text) - len(rest) if rest else len(text)
     if rest.startswith(("//", "/*", "#")):
         reason = "a comment, and JSON has none; delete it"
