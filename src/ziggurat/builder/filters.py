@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from ziggurat import reductions
 from ziggurat.builder.job import Job, base_reader
-from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Tally
+from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Tallies, Tally
 from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.filters import Inlet, inlets, roll_axis
@@ -78,8 +77,7 @@ class Stage:
         self._roll = roll_axis(feeds[-1])
         self._fill = fill_scalar(plan.fill_value, writer.dtype) if _holds(plan, writer) else writer.dtype.type(0)
         self.crew = Crew()
-        self._lock = threading.Lock()
-        self._tallies: list[Tally] = []
+        self._tallies = Tallies()
 
     @property
     def one_pass(self) -> Pass:
@@ -113,8 +111,7 @@ class Stage:
 
     def note(self, other: Tally) -> None:
         """Adds what a worker did."""
-        with self._lock:
-            self._tallies.append(other)
+        self._tallies.note(other)
 
     def note_resumed(self, root: Index) -> None:
         """Counts the chunks of a column that an earlier run wrote."""
@@ -124,11 +121,7 @@ class Stage:
 
     def tally(self) -> Tally:
         """Returns what was done so far."""
-        total = Tally()
-        with self._lock:
-            for part in self._tallies:
-                total.add(part)
-        return total
+        return self._tallies.total()
 
     def hand_up(self, root: Index, given: Carry) -> None:
         """Nothing travels up: the next level reads this one."""

@@ -55,6 +55,9 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
         "kind": plan.kind,
         "chunks": list(plan.levels[0].chunks),
     }
+    if plan.layout == "multiscales@0.1":  # which has no other place for them
+        kwargs["scale"], kwargs["translation"] = list(plan.levels[0].scale), list(plan.levels[0].translation)
+        kwargs["units"] = [a.unit for a in plan.axes]
     if plan.nodata is not None:
         kwargs["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
     if plan.residual_base:

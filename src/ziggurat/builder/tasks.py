@@ -54,6 +54,27 @@ class Tally:
         self.last[1] += valid.size
 
 
+class Tallies:
+    """The tallies of all threads and workers of one pass. Each goes on counting by itself; they are added when asked for."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tally] = []
+        self._lock = threading.Lock()
+
+    def note(self, part: Tally) -> None:
+        """Takes another tally into the total."""
+        with self._lock:
+            self._parts.append(part)
+
+    def total(self) -> Tally:
+        """Returns the sum of all parts as they are now."""
+        total = Tally()
+        with self._lock:
+            for part in self._parts:
+                total.add(part)
+        return total
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a build is; given to the progress callback after every task, never by two threads at once."""

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.builder.tasks import Crew, Index, Tally
+from ziggurat.builder.tasks import Crew, Index, Tallies, Tally
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.tiles import Shape, hit, order
@@ -65,7 +65,7 @@ class Walk:
         self._local = _Local()
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, Index], _Pending] = {}
-        self._tallies: list[Tally] = []
+        self._tallies = Tallies()
 
     @property
     def hands_up(self) -> bool:
@@ -86,8 +86,7 @@ class Walk:
 
     def note(self, other: Tally) -> None:
         """Adds what a worker in another process did."""
-        with self._lock:
-            self._tallies.append(other)
+        self._tallies.note(other)
 
     def note_resumed(self, root: Index) -> None:
         """Counts the chunks of a root that an earlier run wrote."""
@@ -120,11 +119,7 @@ class Walk:
 
     def tally(self) -> Tally:
         """Returns what all threads did so far."""
-        total = Tally()
-        with self._lock:
-            for part in self._tallies:
-                total.add(part)
-        return total
+        return self._tallies.total()
 
     # --- geometry
 
@@ -193,8 +188,7 @@ class Walk:
     def _mine(self) -> Tally:
         if self._local.tally is None:
             self._local.tally = Tally()
-            with self._lock:
-                self._tallies.append(self._local.tally)
+            self._tallies.note(self._local.tally)
         return self._local.tally
 
     # --- level 0
@@ -216,7 +210,7 @@ class Walk:
             for j in itertools.product(*spans):
                 self._paste(j, box, chunk, block)
         if 0 in self._emits:
-            self._write(0, box, block)
+            self._write(box, block)
         return block
 
     def _paste(self, j: Index, box: Box, chunk: AnyArray, block: AnyArray) -> None:
@@ -371,22 +365,23 @@ class Walk:
         tally.written_bytes += writer.write(j, block)
         tally.written[k] = tally.written.get(k, 0) + 1
 
-    def _write(self, k: int, box: Box, samples: AnyArray) -> None:
-        writer, tally = self._writers[k], self._mine()
+    def _write(self, box: Box, samples: AnyArray) -> None:
+        """Writes the chunks of a tile of level 0; idle threads help."""
+        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, self._writers[0].chunks, strict=True)]
+        self.crew.share([partial(self._write_chunk, box, samples, j) for j in itertools.product(*spans)])
+
+    def _write_chunk(self, box: Box, samples: AnyArray, j: Index) -> None:
+        writer, tally = self._writers[0], self._mine()
         chunks = writer.chunks
-        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
-        n = 0
-        for j in itertools.product(*spans):
-            part = samples[tuple(slice(x * c - low, min(x * c + c, high) - low) for x, c, (low, high) in zip(j, chunks, box, strict=True))]
-            if part.shape != chunks or not part.flags.c_contiguous or part.dtype != writer.dtype:
-                block = self._buffer(("block", k), chunks, writer.dtype)
-                if part.shape != chunks:
-                    block[...] = self._fill[k]
-                block[tuple(slice(0, s) for s in part.shape)] = part
-                part = block
-            tally.written_bytes += writer.write(j, part)
-            n += 1
-        tally.written[k] = tally.written.get(k, 0) + n
+        part = samples[tuple(slice(x * c - low, min(x * c + c, high) - low) for x, c, (low, high) in zip(j, chunks, box, strict=True))]
+        if part.shape != chunks or not part.flags.c_contiguous:
+            block = self._buffer(("block", 0), chunks, writer.dtype)
+            if part.shape != chunks:
+                block[...] = self._fill[0]
+            block[tuple(slice(0, n) for n in part.shape)] = part
+            part = block
+        tally.written_bytes += writer.write(j, part)
+        tally.written[0] = tally.written.get(0, 0) + 1
 
     def _note_sums(self, k: int, box: Box, carry: Carry) -> None:
         """Adds the sum and number of the valid base samples under a tile of the coarsest level; for the report only."""
