@@ -229,3 +229,12 @@ def test_an_unknown_place_is_one_sentence(tmp_path):
     with pytest.raises(problems.OptionError, match="codecs"):
         zg.build(BASE, tmp_path / "o.zarr", codecs="jpeg")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((24, 300, 400), "uint16"), ((500, 400, 3), "uint8"), ((2000, 3000), "float32")])
+def test_the_memory_that_a_refusal_names_is_enough(tmp_path, shape, dtype):
+    base = np.zeros(shape, dtype)
+    with pytest.raises(problems.PlanError, match="at least") as caught:
+        zg.plan(base, tmp_path / "o.zarr", memory="1MiB")
+    words = str(caught.value).split("at least ")[1].split()
+    assert zg.plan(base, tmp_path / "o.zarr", memory=f"{words[0]} {words[1]}").passes

@@ -20,7 +20,7 @@ from ziggurat.builder.tasks import Index, Meter, ProgressCallback, Tally
 from ziggurat.chunkio import codec_software
 from ziggurat.journal import Journal, locked
 from ziggurat.model import Axis, Kind
-from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, make_plan
+from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import Numbers, Sizes, Step
 from ziggurat.problems import PlanError, StorageError
 from ziggurat.reductions import Reduction
@@ -156,15 +156,11 @@ def _planned(
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
     opened, destination = find_destination(_open(source), target, options, add=add, overwrite=overwrite)
     if given is None:
+        opened = regrid(opened, source_blocks(opened.info, options, destination.facts))
         made = make_plan(opened.info, options, destination.facts, _probes())
-        blocks = _source_order(made, made.levels[0].chunks)
-        again = regrid(opened, blocks)
-        if again is not opened:
-            opened = again
-            made = make_plan(opened.info, options, destination.facts, _probes())
     else:
         made = _checked(given, options, opened, destination)
-        opened = regrid(opened, _source_order(given, given.source_chunks))
+        opened = regrid(opened, in_source_order(given.transpose, given.source_chunks))
     if made.codecs is not None:
         parse_codec(made.codecs)  # before anything is written
     check_free(destination, made)
@@ -180,20 +176,11 @@ def _open(source: object) -> Source:
     return open_source(source)
 
 
-def _source_order(made: BuildPlan, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    if made.transpose is None:
-        return sizes
-    out = [0] * len(sizes)
-    for i, n in zip(made.transpose, sizes, strict=True):
-        out[i] = n
-    return tuple(out)
-
-
 def _checked(given: BuildPlan, options: BuildOptions, opened: Source, destination: Destination) -> BuildPlan:
     said = options.said()
     if set(said) - {"reduction"}:
         raise PlanError(f"plan: {', '.join(said)} said beside a plan; say them to plan() and give its result")
-    shape = _source_order(given, given.levels[0].shape)
+    shape = in_source_order(given.transpose, given.levels[0].shape)
     if shape != opened.shape or given.stamps != opened.info.stamps:
         raise PlanError(f"plan: it was made for another source ({given.source} of {shape}), or that has changed since; make the plan again")
     if given.target != destination.location:

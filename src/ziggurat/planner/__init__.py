@@ -7,10 +7,23 @@ bytes, passes), `filters` (the same for reductions with a halo), `plan` (the res
 from __future__ import annotations
 
 from ziggurat.planner.choices import Probes, Target
-from ziggurat.planner.make import make_plan
+from ziggurat.planner.make import in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import BuildOptions, Durability
 from ziggurat.planner.plan import BuildPlan, LevelPlan
 from ziggurat.planner.table import size_text, time_text
 from ziggurat.planner.tiles import Pass
 
-__all__ = ["BuildOptions", "BuildPlan", "Durability", "LevelPlan", "Pass", "Probes", "Target", "make_plan", "size_text", "time_text"]
+__all__ = [
+    "BuildOptions",
+    "BuildPlan",
+    "Durability",
+    "LevelPlan",
+    "Pass",
+    "Probes",
+    "Target",
+    "in_source_order",
+    "make_plan",
+    "size_text",
+    "source_blocks",
+    "time_text",
+]

@@ -131,11 +131,10 @@ def choose_form(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, t
         return Form("multiscales@0.1", 2, ".", None), ()
     layout = "ome-zarr@0.4" if given == 2 else "ome-zarr@0.5"
     why = layouts.can_hold(axes, layout)
-    nameless = _nameless(info, axes, layout, target)
-    if nameless:
-        if options.scale is not None or options.translation is not None or info.scale is not None or any(a.unit for a in axes):
-            raise LayoutError(nameless)
-        return Form("multiscales@0.1", given or 3, separator, None), (f"multiscales@0.1 because {nameless}",)
+    unfit = _nameless(info, axes, layout, target) or _descending(info, axes, layout, options)
+    if unfit:
+        kept = "its metadata keeps scale and unit for ziggurat; other readers see samples alone"
+        return Form("multiscales@0.1", given or 3, separator, None), (f"multiscales@0.1 because {unfit}; {kept}",)
     if why is None:
         return Form(layout, given or 3, separator, None), ()
     order = None if target.in_place else _ordered(axes)
@@ -155,8 +154,14 @@ def _nameless(info: SourceInfo, axes: Sequence[Axis], layout: str, target: Targe
     found = (
         "no dimension names" if not any(info.array.dimension_names or ()) else f"the dimension names {', '.join(map(str, info.array.dimension_names or ()))}"
     )
-    ways = "name a new target (a copy), or say layout='multiscales@0.1', which holds neither scale nor unit"
-    return f"{info.path or info.location} has {found}; {layout} demands {', '.join(wanted)}, and a base is never written to in place: {ways}"
+    return f"{info.path or info.location} has {found}, {layout} demands {', '.join(wanted)}, and a base is never written to in place"
+
+
+def _descending(info: SourceInfo, axes: Sequence[Axis], layout: str, options: BuildOptions) -> str:
+    """Returns why `layout` cannot hold an axis whose coordinate falls (a raster with north up), empty when none does."""
+    scale = info.scale if options.scale is None else None
+    falling = [a.name for a, s in zip(axes, scale or (1.0,) * len(axes), strict=True) if s < 0]
+    return f"the coordinates of {', '.join(falling)} fall and a scale in {layout} is above 0" if falling and layout.startswith("ome-zarr@") else ""
 
 
 def _said_form(
@@ -166,9 +171,10 @@ def _said_form(
     if given is not None and wanted != given:
         other = "a new store as target" if target.in_place else "another target"
         raise LayoutError(f"layout: {said} is written in Zarr v{wanted}, but {target.location} is Zarr v{given}; say {other}, or another layout")
-    nameless = _nameless(info, axes, said, target)
-    if nameless:
-        raise LayoutError(nameless)
+    unfit = _nameless(info, axes, said, target) or _descending(info, axes, said, options)
+    if unfit:
+        other = "name a new target (a copy), or " if target.in_place else ""
+        raise LayoutError(f"layout: {unfit}; {other}say layout='multiscales@0.1'")
     order = None
     why = layouts.can_hold(axes, said)
     if why is not None and not target.in_place:

@@ -125,7 +125,7 @@ def schedule(work: Work, folding: Folding | None, *, memory: int, threads: int) 
                     return Schedule(passes, n, peak)
                 least = peak if least is None else min(least, peak)
     raise PlanError(
-        f"memory: this build needs at least {size_text(least or 0)} and the budget is {size_text(memory)}; "
+        f"memory: this build needs at least {needed_text(least or 0)} and the budget is {size_text(memory)}; "
         "say more memory=, smaller chunks=, or chunks that the source's chunks divide"
     )
 
@@ -181,6 +181,11 @@ def _root_level(work: Work, shapes: Sequence[Shape], tiles: Sequence[Shape], emi
         if all((shard := work.shards[n]) is None or n_tiles(work.shapes[n], shard) >= SHARD_GROUPS for n in emits if n <= k):
             return k
     return coarsest
+
+
+def needed_text(n_bytes: int) -> str:
+    """Returns a number of bytes that is enough when it is said: whole MiB, rounded up."""
+    return f"{math.ceil(n_bytes / 2**20)} MiB"
 
 
 def expected_seconds(bytes_in: int, bytes_out: int, threads: int) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, grids_of, n_roots, peak_bytes
+from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, grids_of, n_roots, needed_text, peak_bytes
 from ziggurat.planner.table import size_text
 from ziggurat.planner.tiles import Grids, Pass, Shape, candidates, count_reads, n_tiles, root_level
 from ziggurat.problems import PlanError
@@ -91,7 +91,9 @@ def filter_schedule(work: Work, smooth: Filter, *, differences: bool, residual: 
             return Schedule(tuple(passes), threads, peak)
         least = peak if not least else min(least, peak)
         if threads == 1:
-            raise PlanError(f"memory: this build needs at least {size_text(least)} and the budget is {size_text(memory)}; say more memory=, or smaller chunks=")
+            raise PlanError(
+                f"memory: this build needs at least {needed_text(least)} and the budget is {size_text(memory)}; say more memory=, or smaller chunks="
+            )
         threads //= 2
 
 

@@ -105,6 +105,24 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
     return _costed(plan, row).sealed()
 
 
+def source_blocks(info: SourceInfo, options: BuildOptions, target: Target) -> Shape:
+    """Returns the level chunks in the order of the source's axes: how a source that can be read in any grid is read best."""
+    axes, _ = choices.choose_axes(info, options)
+    form, _ = choices.choose_form(info, axes, options, target)
+    frame = _frame(info, axes, options, form)
+    chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, frame.scale if frame.scale_is_known else None, options)
+    return in_source_order(form.transpose, chunks)
+
+
+def in_source_order(transpose: Shape | None, sizes: Shape) -> Shape:
+    """Returns sizes per axis of the levels as sizes per axis of the source.
+
+    >>> in_source_order((2, 0, 1), (3, 40, 50))
+    (40, 50, 3)
+    """
+    return sizes if transpose is None else tuple(sizes[transpose.index(i)] for i in range(len(sizes)))
+
+
 def _residual(row: Reduction, levels: Sequence[LevelPlan], options: BuildOptions) -> str | None:
     """Returns the path of the base's residual: level 0 of the names' template where that is free, else `residual`."""
     if not options.residual_base:
