@@ -410,6 +410,7 @@ def test_order_is_arrays_then_groups_then_the_root_then_removals_from_the_root_d
         (image("0.1"), "ome-zarr@9.9", "expected one of ome-zarr@0.1"),
         (image("0.1"), "geozarr@1", "expected one of ome-zarr@0.1"),
         (group({}), "ome-zarr@0.5", "no multiscale of multiscales@0.1 or ome-zarr"),
+        (group({"multiscales": [{"version": "0.1", "datasets": [{"path": "../0"}]}]}), "ome-zarr@0.5", "cannot be read: MS004 .*'..' leaves the group"),
         (group({"multiscales": {"layout": []}}), "ome-zarr@0.5", "no multiscale of multiscales@0.1 or ome-zarr"),
         ({**image("0.1"), ".zattrs": {**image("0.1")[".zattrs"], "ome": "mine"}}, "ome-zarr@0.5", "the attribute 'ome' holds something else"),
         ({key: value for key, value in image("0.1").items() if key != "1/.zarray"}, "ome-zarr@0.4", r"datasets\[1\].path '1': no array there"),

@@ -559,3 +559,32 @@ def test_killed_upgrade_opens_and_goes_on(to: str, tmp_path: Path) -> None:
         assert by_ours(path)[0] == to
         assert not (path / ".ziggurat").exists()
         shutil.rmtree(path)
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+import ziggurat as zg
+left = iter(range(int(sys.argv[3])))
+def kill(event, arguments):
+    if event == "os.rename" and next(left, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+zg.upgrade(sys.argv[1], to="ome-zarr@0.5", dest=sys.argv[2] or None)
+"""
+
+
+@pytest.mark.parametrize("dest", ["", "dest.zarr"])
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_what_a_killed_upgrade_had_begun_is_swept_by_the_next(n: int, dest: str, tmp_path: Path) -> None:
+    for name in ("killed.zarr", "whole.zarr"):
+        make_01(tmp_path / name)
+    target = str(tmp_path / dest) if dest else ""
+    arguments = [sys.executable, "-c", KILLED_WHILE_WRITING, str(tmp_path / "killed.zarr"), target, str(n)]
+    assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
+    written = tmp_path / (dest or "killed.zarr")
+    assert [path for path in written.rglob("*.partial")]
+    if dest and n == 0:  # killed before its journal stood: nothing says that the folder is ours
+        shutil.rmtree(written)
+    transfer.upgrade(tmp_path / "killed.zarr", to="ome-zarr@0.5", dest=target or None)
+    transfer.upgrade(tmp_path / "whole.zarr", to="ome-zarr@0.5")
+    assert tree_hash(written) == tree_hash(tmp_path / "whole.zarr")

@@ -160,6 +160,10 @@ class _Upgrade:
                 below = self._read(root, path)
                 if below:
                     return below[0].layout
+        if series.entries_of(attributes) and any(_family(evidence.layout) for evidence in layouts.detect(root)):
+            broken = next((p for p in layouts.read(root).problems if p.requirement == "MUST"), None)
+            if broken is not None:
+                raise LayoutError(f"{self.location}: its multiscales cannot be read: {broken.sentence}")
         raise LayoutError(f"{self.location}: no multiscale of multiscales@0.1 or ome-zarr is there; name the group that carries one")
 
     def _read(self, root: DictNode, path: str) -> tuple[Multiscale, ...]:

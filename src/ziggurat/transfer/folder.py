@@ -16,6 +16,8 @@ from ziggurat.problems import DocumentError, PathError, StorageError
 
 JOURNAL_FOLDER = ".ziggurat"
 JOURNAL = f"{JOURNAL_FOLDER}/upgrade.json"
+_BEGUN = re.compile(rf"\.[0-9a-f]+(-[0-9a-f]+)?{re.escape(PARTIAL_SUFFIX)}$")
+"""What `FileStore` and `copy_file` add to the name of a file that is not yet whole: the process, the number of the file."""
 
 Watch = Callable[[str, str], None]
 """Told `(operation, key)` before every operation: `put`, `link`, `copy`, `delete`."""
@@ -93,8 +95,16 @@ class Folder:
             raise DocumentError(f"{self.root}/{JOURNAL}: no journal of an upgrade (expected an object with 'to'); remove the file")
         return value
 
+    def sweep(self, below: str = "") -> None:
+        """Removes what a killed run left below a folder of the root: files that were begun beside their place and never moved over."""
+        for folder, _, names in os.walk(self.root / below):
+            for name in names:
+                if _BEGUN.search(name):
+                    self.delete((Path(folder) / name).relative_to(self.root).as_posix())
+
     def forget(self) -> None:
         """Removes the journal, and its folder when nothing else lies in it."""
+        self.sweep(JOURNAL_FOLDER)
         self.delete(JOURNAL)
         folder = self.root / JOURNAL_FOLDER
         if folder.is_dir() and not any(folder.iterdir()):

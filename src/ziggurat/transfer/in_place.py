@@ -35,6 +35,8 @@ def apply(folder: Folder, plan: UpgradePlan) -> int:
     if journal is None:
         for renaming in plan.renamings:
             _refuse_both_names(folder.root / renaming.path, renaming)
+    else:
+        folder.sweep()
     folder.put(JOURNAL, {"work": "upgrade", "to": plan.to, "renamings": [asdict(renaming) for renaming in renamings], "removals": [*removals]})
     n_renamed = _link_chunks(folder, plan.renamings)
     for change in plan.writes:

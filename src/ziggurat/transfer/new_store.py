@@ -57,6 +57,8 @@ def write(source: Path, folder: Folder, plan: UpgradePlan, documents: Hierarchy,
     """
     for _ in _files(source):  # what cannot be copied is found before anything is written
         pass
+    if folder.journal() is not None:
+        folder.sweep()
     folder.put(JOURNAL, {"work": "upgrade", "to": plan.to, "source": str(source.resolve())})
     n_copied = 0
     renamings = {renaming.path: renaming for renaming in plan.renamings}
