@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -496,3 +497,21 @@ def test_a_local_build_imports_no_zarr_and_no_click(tmp_path):
         f"import sys, ziggurat as zg; zg.build({path!r}, axes='yx'); print([m for m in ('zarr', 'click', 'dask', 'rich', 'tifffile') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=CHILD).stdout.strip() == "[]"
+
+
+def second_largest(block, factors, out, nodata):
+    """A reduction of a newcomer's: the second largest sample of each window, or the only one."""
+    for i in np.ndindex(*out.shape):
+        window = np.sort(block[tuple(slice(x * f, x * f + f) for x, f in zip(i, factors, strict=True))], axis=None)
+        out[i] = window[-min(2, window.size)]
+
+
+def test_a_row_of_ones_own_is_a_reduction(tmp_path):
+    row = dataclasses.replace(reductions.find("max"), name="second", composes=False, factory=reductions.Windows(second_largest))
+    base = ODD[:50, :40, 3]
+    result = zg.build(base, tmp_path / "o.zarr", chunks=16, reduction=row)
+    before = base
+    for level, found in zip(result.plan.levels[1:], levels_of(result)[1:], strict=True):
+        before = window_oracle(before, level.factors, lambda b: np.sort(b, axis=None)[-min(2, b.size)])
+        assert np.array_equal(found, before)
+    assert result.plan.reduction == "second"
