@@ -208,7 +208,7 @@ def test_two_builds_on_one_target(tmp_path):
     first.start()
     try:
         assert started.wait(60)
-        with pytest.raises(TargetExists, match="another build is writing here"):
+        with pytest.raises(TargetExists, match="another build or upgrade is writing here"):
             zg.build(BASE, tmp_path / "o.zarr", chunks=8)
     finally:
         go_on.set()

@@ -23,6 +23,7 @@ import zarr
 import ziggurat.problems as problems
 from ziggurat import layouts, transfer
 from ziggurat.chunkio import FileStore, read_region
+from ziggurat.journal import locked
 from ziggurat.node import FileNode
 from ziggurat.storage import open_array
 from ziggurat.transfer.upgrades import run
@@ -479,6 +480,22 @@ def test_unfinished_work_of_another_kind_is_refused(tmp_path: Path) -> None:
     (other / ".ziggurat" / "journal").write_text("")
     with pytest.raises(problems.StorageError, match="unfinished build"):
         transfer.upgrade(other, to="ome-zarr@0.5")
+
+
+def test_lock_that_nobody_holds_is_no_obstacle_and_one_that_is_held_is(tmp_path: Path) -> None:
+    source = tmp_path / "source.zarr"
+    make_founding(source)
+    (source / ".ziggurat").mkdir()
+    (source / ".ziggurat" / "lock").touch()  # as a build leaves it that was killed while it published
+    before = tree_hash(source)
+    with locked(source), pytest.raises(problems.TargetExists, match="another build or upgrade is writing here"):
+        transfer.upgrade(source, to="ome-zarr@0.4")
+    (source / ".ziggurat").mkdir()
+    (source / ".ziggurat" / "lock").touch()
+    assert tree_hash(source) == before
+    transfer.upgrade(source, to="ome-zarr@0.4")
+    assert by_ours(source)[0] == "ome-zarr@0.4"
+    assert not (source / ".ziggurat").exists()
 
 
 def test_group_inside_a_v2_group_does_not_become_v3_alone(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from pathlib import Path
 from ziggurat.problems import StorageError, TargetExists
 
 FOLDER = ".ziggurat"
+LOCK = "lock"
+"""Name of the lock in `FOLDER`. A killed build leaves the file, though nobody holds it."""
 Index = tuple[int, ...]
 SYNC_SECONDS = 0.05
 """Journal lines are synced at most this often: a root that a power cut takes from the journal is made again."""
@@ -168,7 +170,7 @@ def unfinished(target: str | Path) -> tuple[str, ...]:
 
 @contextmanager
 def locked(target: str | Path) -> Iterator[None]:
-    """Holds the lock of a target, so that two builds never write into it at once.
+    """Holds the lock of a target, so that no two builds or upgrades write into it at once.
 
     Raises
     ------
@@ -183,14 +185,14 @@ def locked(target: str | Path) -> Iterator[None]:
     is made exclusively and a killed build leaves it behind.
     """
     folder = Path(target) / FOLDER
-    path = folder / "lock"
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fd = _acquire(path)
     except OSError as error:
         raise _failure(path, "write", error) from error
     if fd is None:
-        raise TargetExists(f"{target}: another build is writing here (it holds {path}); wait for it, or stop it")
+        raise TargetExists(f"{target}: another build or upgrade is writing here (it holds {path}); wait for it, or stop it")
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ziggurat.conversion import Renaming, UpgradePlan
+from ziggurat.journal import LOCK, locked
 from ziggurat.model import JSON
 from ziggurat.problems import LayoutError, StorageError
 from ziggurat.transfer.folder import JOURNAL, JOURNAL_FOLDER, Folder, chunk_names
@@ -22,6 +23,8 @@ def apply(folder: Folder, plan: UpgradePlan) -> int:
 
     Raises
     ------
+    TargetExists
+        Another process is writing into the store.
     StorageError
         An operation failed, or the journal of another unfinished work lies in the store; running it again goes on.
     LayoutError
@@ -30,6 +33,11 @@ def apply(folder: Folder, plan: UpgradePlan) -> int:
     journal = _unfinished(folder, plan.to)
     if journal is None and not plan.changes:
         return 0
+    with locked(folder.root):
+        return _apply(folder, plan, journal)
+
+
+def _apply(folder: Folder, plan: UpgradePlan, journal: Mapping[str, JSON] | None) -> int:
     renamings = list(dict.fromkeys([*_renamings(journal), *plan.renamings]))
     removals = list(dict.fromkeys([*_keys(journal), *(change.key for change in plan.removals)]))
     if journal is None:
@@ -79,7 +87,8 @@ def _refuse_both_names(path: Path, renaming: Renaming) -> None:
 def _unfinished(folder: Folder, to: str) -> Mapping[str, JSON] | None:
     """Returns the journal of an interrupted run of this upgrade; refuses any other unfinished work."""
     path = folder.root / JOURNAL_FOLDER
-    others = [entry.name for entry in path.iterdir() if entry.name != Path(JOURNAL).name and not entry.name.endswith(".partial")] if path.is_dir() else []
+    ours = (Path(JOURNAL).name, LOCK)
+    others = [entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.endswith(".partial")] if path.is_dir() else []
     if others:
         raise StorageError(f"{path}: holds {others[0]!r}, the journal of an unfinished build; finish that first")
     journal = folder.journal()
