@@ -385,13 +385,8 @@ def placement_error(tmp, shape, chunks, ladder, reduction, layout, scale, transl
         series = layouts.read(storage.open_node(str(where))).multiscales[0]
         group = zarr.open_group(where, mode="r")
         for level, plan in zip(series.levels, result.plan.levels, strict=True):
-            if layout == "multiscales@0.1":
-                s, t = plan.scale[axis], plan.translation[axis]  # v0.1 has no words for them beyond the factors
-                assert np.allclose(np.asarray(level.scale) * scale, plan.scale) and np.allclose(
-                    np.asarray(level.translation) * scale, np.subtract(plan.translation, translation)
-                )
-            else:
-                s, t = level.scale[axis], level.translation[axis]
+            assert (level.scale, level.translation) == (plan.scale, plan.translation)
+            s, t = level.scale[axis], level.translation[axis]
             whole = shape[axis] // plan.cumulative[axis]  # partial windows lie where their samples are, maths.md 3.1
             samples = np.moveaxis(group[level.path][...], axis, -1)[..., :whole]
             stated = np.arange(whole) * s + t

@@ -150,11 +150,19 @@ def test_a_base_without_names_is_no_level_of_ome_05_in_place():
     info, here = zarr_base((64, 64), (16, 16), 3, "/"), Target("g", "g", in_place=True, zarr_format=3)
     made = plan(info, target=here)
     assert made.layout == "multiscales@0.1" and any("no dimension names" in note for note in made.notes)
-    for said in ({"layout": "ome-zarr@0.5"}, {"scale": 0.5}, {"unit": "nanometer"}):
-        with pytest.raises(problems.LayoutError, match=r"demands y, x.*new target.*multiscales@0\.1"):
-            plan(info, target=here, **said)
+    with pytest.raises(problems.LayoutError, match=r"demands y, x.*new target.*multiscales@0\.1"):
+        plan(info, target=here, layout="ome-zarr@0.5")
     with pytest.raises(problems.LayoutError, match="has the dimension names a, b"):
         plan(named(info, ("a", "b")), target=here, axes="yx", layout="ome-zarr@0.5")
+
+
+def test_falling_coordinates_are_no_scale_of_ome():
+    raster = replace(source((64, 64)), axes=(Axis("y", "space"), Axis("x", "space")), scale=(-10.0, 10.0), translation=(5e6, 3e5))
+    made = plan(raster)
+    assert made.layout == "multiscales@0.1" and made.levels[0].scale == (-10.0, 10.0)
+    assert any("coordinates of y fall" in note for note in made.notes)
+    with pytest.raises(problems.LayoutError, match="coordinates of y fall"):
+        plan(raster, layout="ome-zarr@0.5")
 
 
 def test_axes_that_ome_cannot_hold_fall_back_and_are_said():

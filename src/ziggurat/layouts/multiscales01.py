@@ -7,7 +7,7 @@ arrays and marked so. Source: zarr-specs issue #50; formats.md 1, 13.3, 15.11 to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence
@@ -119,6 +119,9 @@ def _read(node: Node, entry: listed.Series) -> tuple[Multiscale, tuple[Problem, 
         problems.append(problem("MS008", f"{entry.loc}.version", f'found {what!r}; expected the string "0.1"', hint))
     positions, coarse_first = listed.order(found)
     levels = [Level(path=entry.paths[j], array=found[j], extra={k: v for k, v in entry.datasets[j].items() if k != "path"}) for j in positions]
+    kept = listed.own_geometry(raw.get("metadata"), [axis.name for axis in axes])
+    if kept:
+        axes = tuple(replace(axis, unit=unit) for axis, unit in zip(axes, kept[2], strict=True))
     multiscale = listed.assembled(entry, levels, axes, layout=f"{NAME}@{VERSION}", coarse_first=coarse_first, known=_KNOWN)
     return multiscale, tuple(problems)
 

@@ -239,6 +239,26 @@ def own_axes(method: JSON) -> tuple[str, ...]:
     return tuple(a for a in axes if isinstance(a, str)) if isinstance(axes, (list, tuple)) else ()
 
 
+def own_geometry(method: JSON, names: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str | None, ...]] | None:
+    """Returns scale, translation and units of the base in the order of `names`, as our own method states them where a layout cannot.
+
+    None when the method is another's, states none, or states anything but one finite number per axis.
+    """
+    axes = own_axes(method)
+    if not isinstance(method, Mapping) or len(set(axes)) != len(names) or sorted(axes) != sorted(names):
+        return None
+    kwargs = method.get("kwargs")
+    found = [kwargs.get(key) for key in ("scale", "translation", "units")] if isinstance(kwargs, Mapping) else []
+    lists = [list(value) for value in found if isinstance(value, (list, tuple)) and len(value) == len(names)]
+    if len(lists) != 3:
+        return None
+    order = [axes.index(name) for name in names]
+    scale = tuple(float(v) for v in (lists[0][i] for i in order) if isinstance(v, (int, float)) and math.isfinite(v) and v != 0)
+    translation = tuple(float(v) for v in (lists[1][i] for i in order) if isinstance(v, (int, float)) and math.isfinite(v))
+    units = tuple(u if isinstance(u, str) else None for u in (lists[2][i] for i in order))
+    return (scale, translation, units) if len(scale) == len(translation) == len(names) else None
+
+
 def ratios(base: Sequence[int], shape: Sequence[int]) -> tuple[Fraction, ...]:
     """Returns the factor per axis that two shapes suggest, 1 for axes of length 0."""
     return tuple(geometry.ratio(a, b)[0] if a > 0 and b > 0 else Fraction(1) for a, b in zip(base, shape, strict=True))
@@ -254,8 +274,11 @@ def placed(levels: Sequence[Level], method: JSON, axes: Sequence[Axis]) -> tuple
     if not levels:
         return ()
     base = levels[0]
-    s0, t0 = base.scale or (1.0,) * ndim, base.translation or (0.0,) * ndim
-    stated = stated_ladder(method, [axis.name for axis in axes])
+    names = [axis.name for axis in axes]
+    kept = own_geometry(method, names)
+    s0 = base.scale or (kept[0] if kept else (1.0,) * ndim)
+    t0 = base.translation or (kept[1] if kept else (0.0,) * ndim)
+    stated = stated_ladder(method, names)
     ladder: tuple[tuple[int, ...], ...] = () if stated is None else stated[0]
     anchors: geometry.Anchor | tuple[geometry.Anchor, ...] = "centre" if stated is None else stated[1]
     cumulative = list(accumulate(ladder, lambda a, b: tuple(x * y for x, y in zip(a, b, strict=True)), initial=(1,) * ndim))
