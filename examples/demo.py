@@ -52,12 +52,16 @@ def tree(store: Path) -> list[str]:
     lines = []
     for folder in sorted(p for p in store.iterdir() if p.is_dir()):
         files = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        lines.append(f"├── {folder.name:<5} {files[0]} ... {files[-1]}   ({len(files)} files)")
+        lines.append(f"├── {folder.name:<5} {files[0]} ... {files[-1]}   ({files_text(len(files))})")
     return lines
 
 
 def document_tree() -> list[str]:
-    return [f"├── {name:<5} 0.0.0 ... {'.'.join(str(n - 1) for n in grid)}   ({int(np.prod(grid))} files)" for name, grid in sorted(DOCUMENT.items())]
+    return [f"├── {name:<5} 0.0.0 ... {'.'.join(str(n - 1) for n in grid)}   ({files_text(int(np.prod(grid)))})" for name, grid in sorted(DOCUMENT.items())]
+
+
+def files_text(n: int) -> str:
+    return "1 file" if n == 1 else f"{n} files"
 
 
 def to_picture(level: NDArray[np.generic]) -> Picture:
@@ -85,8 +89,9 @@ def contact_sheet(store: Path) -> Picture:
 
 def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "ziggurat-demo")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("example.zarr", "upgraded.zarr"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     store = folder / "example.zarr"
     say = lambda text: print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")  # noqa: E731
 

@@ -457,6 +457,7 @@ def test_result_tells_the_means(tmp_path):
     assert math.isclose(result.base_mean, ODD.mean(), rel_tol=1e-9)
     assert math.isclose(result.last_mean, levels_of(result)[-1].mean(), rel_tol=1e-9)
     assert len(str(result).splitlines()) == 5
+    assert str(result).splitlines()[1].startswith(f"{len(result.plan.levels)} levels, ")
     assert json.loads(json.dumps(result.to_json()))["n_levels"] == result.n_levels
 
 

@@ -384,3 +384,8 @@ def test_str_is_a_table_with_the_facts():
     for words in ("level", "300 x 200", "150 x 100", "32 x 32", "reads", "writes", "memory", "micrometer", "0.25"):
         assert words in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_one_of_a_thing_is_not_several():
+    text = str(plan(source((30, 40), "uint8"), threads=1))
+    assert "reads   1 chunk (" in text and "writes  1 chunk in 1 object (" in text and "; 1 thread, 1 task\n" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ziggurat.planner import BuildPlan, size_text, time_text
+from ziggurat.planner import BuildPlan, count_text, size_text, time_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class BuildResult:
         return {n: getattr(self, n) for n in names} | {"plan": self.plan.to_json()}
 
     def __str__(self) -> str:
-        levels = " -> ".join(" x ".join(map(str, level.shape)) for level in (self.plan.levels[0], self.plan.levels[-1]))
+        ends = (self.plan.levels[0], self.plan.levels[-1])[: self.n_levels]
+        levels = " -> ".join(" x ".join(map(str, level.shape)) for level in ends)
         lines = [
             f"{self.location}  ({self.plan.layout}, {self.plan.reduction})",
-            f"{self.n_levels} levels, {levels}",
+            f"{count_text(self.n_levels, 'level')}, {levels}",
             f"{time_text(self.seconds)}, {size_text(self.written_bytes)} written{self._resumed()}",
             self._means(),
             f"look at it: ziggurat info {self.location}, or ziggurat.open({self.location!r})",

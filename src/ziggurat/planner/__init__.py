@@ -10,7 +10,7 @@ from ziggurat.planner.choices import Probes, Target
 from ziggurat.planner.make import in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import BuildOptions, Durability
 from ziggurat.planner.plan import BuildPlan, LevelPlan
-from ziggurat.planner.table import size_text, time_text
+from ziggurat.planner.table import count_text, size_text, time_text
 from ziggurat.planner.tiles import Pass
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Pass",
     "Probes",
     "Target",
+    "count_text",
     "in_source_order",
     "make_plan",
     "size_text",

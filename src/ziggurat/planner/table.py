@@ -31,6 +31,15 @@ def size_text(n_bytes: float) -> str:
     raise AssertionError
 
 
+def count_text(n: int, noun: str) -> str:
+    """Returns a number of things for people; the noun is one whose plural ends in s.
+
+    >>> count_text(1, "chunk"), count_text(20000, "object")
+    ('1 chunk', '20,000 objects')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def time_text(seconds: float) -> str:
     """Returns a duration for people.
 
@@ -66,11 +75,13 @@ def table(plan: BuildPlan) -> str:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines += ["  ".join(c.rjust(w) if i in (0, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
     shards = [level.shards for level in plan.levels if level.shards]
-    lines += ["", f"reads   {plan.n_chunk_reads:,} chunks ({size_text(plan.bytes_in)} decoded){_again(plan)}"]
-    lines += [f"writes  {plan.n_chunk_writes:,} chunks in {plan.n_object_writes:,} objects ({size_text(plan.bytes_out)} before compression)"]
+    lines += ["", f"reads   {count_text(plan.n_chunk_reads, 'chunk')} ({size_text(plan.bytes_in)} decoded){_again(plan)}"]
+    lines += [f"writes  {count_text(plan.n_chunk_writes, 'chunk')} in {n_objects} ({size_text(plan.bytes_out)} before compression)"]
     if shards:
         lines += [f"shards  {_cross(shards[0])}"]
-    lines += [f"memory  at most {size_text(plan.peak_bytes)} of {size_text(plan.memory_bytes)}; {plan.threads} threads, {plan.n_tasks:,} tasks"]
+    lines += [
+        f"memory  at most {size_text(plan.peak_bytes)} of {size_text(plan.memory_bytes)}; {count_text(plan.threads, 'thread')}, {count_text(plan.n_tasks, 'task')}"
+    ]
     lines += [f"time    about {time_text(plan.expected_seconds)} (an estimate)"]
     if not any(units):
         lines += ["note    no unit is known for the axes; say unit= and scale= to place the image in the world"]
