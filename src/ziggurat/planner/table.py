@@ -76,12 +76,12 @@ def table(plan: BuildPlan) -> str:
     lines += ["  ".join(c.rjust(w) if i in (0, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
     shards = [level.shards for level in plan.levels if level.shards]
     lines += ["", f"reads   {count_text(plan.n_chunk_reads, 'chunk')} ({size_text(plan.bytes_in)} decoded){_again(plan)}"]
+    n_objects = count_text(plan.n_object_writes, "object")
     lines += [f"writes  {count_text(plan.n_chunk_writes, 'chunk')} in {n_objects} ({size_text(plan.bytes_out)} before compression)"]
     if shards:
         lines += [f"shards  {_cross(shards[0])}"]
-    lines += [
-        f"memory  at most {size_text(plan.peak_bytes)} of {size_text(plan.memory_bytes)}; {count_text(plan.threads, 'thread')}, {count_text(plan.n_tasks, 'task')}"
-    ]
+    crew = f"{count_text(plan.threads, 'thread')}, {count_text(plan.n_tasks, 'task')}"
+    lines += [f"memory  at most {size_text(plan.peak_bytes)} of {size_text(plan.memory_bytes)}; {crew}"]
     lines += [f"time    about {time_text(plan.expected_seconds)} (an estimate)"]
     if not any(units):
         lines += ["note    no unit is known for the axes; say unit= and scale= to place the image in the world"]
