@@ -64,7 +64,7 @@ class OutOfOrder(OneByOne):
 def _finish(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         future.set_result(fn(*args, **kwargs))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - an executor hands over whatever was raised
         future.set_exception(error)
 
 
