@@ -8,6 +8,7 @@ import pickle
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ziggurat import problems
@@ -389,3 +390,42 @@ def test_str_is_a_table_with_the_facts():
 def test_one_of_a_thing_is_not_several():
     text = str(plan(source((30, 40), "uint8"), threads=1))
     assert "reads   1 chunk (" in text and "writes  1 chunk in 1 object (" in text and "; 1 thread, 1 task\n" in text
+
+
+@pytest.mark.parametrize(
+    ("numpys", "pythons"),
+    [
+        ({"scale": np.array([0.5, 0.25])}, {"scale": (0.5, 0.25)}),
+        ({"scale": np.float32(0.5), "translation": {"y": np.float64(3)}}, {"scale": 0.5, "translation": {"y": 3.0}}),
+        ({"factors": np.array([[2, 2], [2, 1]]), "chunks": [np.int64(8), np.int32(8)]}, {"factors": [[2, 2], [2, 1]], "chunks": (8, 8)}),
+        ({"levels": np.int16(2), "threads": np.int64(1), "memory": np.int64(10**9)}, {"levels": 2, "threads": 1, "memory": 10**9}),
+        ({"dtype": np.float32, "nodata": np.uint8(3)}, {"dtype": "float32", "nodata": 3}),
+        ({"dtype": np.dtype(">u2")}, {"dtype": "uint16"}),
+    ],
+)
+def test_numbers_of_numpy_mean_what_pythons_mean(numpys, pythons):
+    info = source((60, 70), "uint8", chunks=(16, 16))
+    assert plan(info, **numpys) == plan(info, **pythons)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"axes": ["y", 3]},
+        {"axes": 3},
+        {"unit": 3},
+        {"reduction": 3},
+        {"dtype": 3},
+        {"kind": 3},
+        {"codecs": 3},
+        {"name": 3},
+        {"layout": 3},
+        {"names": 3},
+        {"names": [1]},
+    ],
+    ids=str,
+)
+def test_options_of_another_type_are_refused_by_name(said):
+    with pytest.raises(problems.OptionError, match=f"{next(iter(said))}: found") as caught:
+        plan(source((60, 70), "uint8"), **said)
+    assert "\n" not in str(caught.value)

@@ -13,6 +13,7 @@ import numpy as np
 from ziggurat import layouts
 from ziggurat.model import Axis, Kind, SourceInfo
 from ziggurat.planner.options import MAX_LEVELS, BuildOptions, axis_kind, named_axes, per_axis, whole
+from ziggurat.planner.table import count_text
 from ziggurat.problems import LayoutError, OptionError, PlanError
 
 Shape = tuple[int, ...]
@@ -348,7 +349,8 @@ def choose_names(n_levels: int, base_path: str | None, options: BuildOptions) ->
         if base_path is not None and len(names) == n_levels - 1:
             names.insert(0, base_path)
         if len(names) != n_levels:
-            raise OptionError(f"names: found {len(names)} names for {n_levels} levels, the base included; say one each, or levels={len(names)}")
+            counts = f"{count_text(len(names), 'name')} for {count_text(n_levels, 'level')}"
+            raise OptionError(f"names: found {counts}, the base included; say one each, or levels={len(names)}")
         if base_path is not None and names[0] != base_path:
             raise OptionError(f"names: found {names[0]!r} for the base, which stays at {base_path!r}; begin the list with that")
     else:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 from ziggurat.model import Axis, Kind
 from ziggurat.problems import OptionError
@@ -63,6 +63,17 @@ class BuildOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
+        for what in ("kind", "durability", "codecs", "layout", "name", "dtype"):
+            if not isinstance(getattr(self, what), str | None):
+                raise OptionError(f"{what}: found {getattr(self, what)!r}, expected a text")
+        if self.reduction_row is not None and not hasattr(self.reduction_row, "factory"):
+            raise OptionError(f"reduction: found {self.reduction!r}, expected a name such as 'mean', or a row as in ziggurat.reductions.TABLE")
+        if not isinstance(self.names, str | Sequence | None) or not all(isinstance(name, str) for name in self.names or ()):
+            raise OptionError(f"names: found {self.names!r}, expected a template such as 'G{{k}}', or a list of texts")
+        if not isinstance(self.unit, str | Mapping | None):
+            raise OptionError(f"unit: found {self.unit!r}, expected a text, or a mapping by axis name")
         if self.kind is not None and self.kind not in get_args(Kind):
             raise OptionError(f"kind: found {self.kind!r}, expected one of {', '.join(map(repr, get_args(Kind)))}")
         if self.durability is not None and self.durability not in get_args(Durability):
@@ -87,6 +98,24 @@ class BuildOptions:
     def said(self) -> dict[str, object]:
         """Returns only what was said, by field name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not f.default}
+
+
+def _plain(value: Any) -> Any:
+    """Returns numbers and arrays of NumPy as Python's, and its dtypes by name; all else as it is.
+
+    >>> import numpy as np
+    >>> _plain({"z": np.float32(0.5)}), _plain(np.array([1, 2])), _plain(np.dtype("u2")), _plain(np.uint8)
+    ({'z': 0.5}, [1, 2], 'uint16', 'uint8')
+    """
+    if callable(getattr(value, "tolist", None)) and not isinstance(value, type):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    if isinstance(value, type) and value.__module__ == "numpy":
+        return value.__name__
+    return value.name if hasattr(value, "newbyteorder") else value
 
 
 def _is_int(value: object) -> bool:
@@ -128,6 +157,8 @@ def named_axes(said: str | Sequence[str | Axis], ndim: int) -> tuple[Axis, ...]:
     parts: Sequence[str | Axis] = said
     if isinstance(said, str):
         parts = [p.strip() for p in said.split(",")] if "," in said else list(said)
+    if not isinstance(said, str | Sequence) or not all(isinstance(part, str | Axis) for part in parts):
+        raise OptionError(f"axes: found {said!r}, expected names such as 'zyx' or ['lat', 'lon']")
     axes = tuple(a if isinstance(a, Axis) else Axis(a, axis_kind(a)) for a in parts)
     names = [a.name for a in axes]
     if len(axes) != ndim:
