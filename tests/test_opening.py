@@ -369,3 +369,16 @@ def test_only_a_laplacian_of_ours_can_be_reconstructed(laplacian: tuple[Path, np
     (document if document.exists() else root / "l.zarr" / "2" / ".zarray").unlink()
     with pytest.raises(NotFound, match="the sum of all coarser ones"):
         zg.open(root / "l.zarr").reconstruct(1)
+
+
+@pytest.mark.parametrize("place", ["", " "])
+def test_an_empty_place_is_not_the_current_folder(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zg.build(np.zeros((8, 8), np.uint8), ".", levels=1, layout="ome-zarr@0.4")  # a dot is meant
+    before = sorted(path.name for path in tmp_path.iterdir())
+    calls = [lambda: zg.open(place), lambda: zg.check(place), lambda: zg.build(place), lambda: zg.plan(place), lambda: zg.upgrade(place, to="ome-zarr@0.5")]
+    calls += [lambda: zg.build(np.zeros((8, 8), np.uint8), place), lambda: zg.upgrade(".", to="ome-zarr@0.5", dest=place)]
+    for call in calls:
+        with pytest.raises(zg.ZigguratError, match="found an empty text, expected a path or a URL"):
+            call()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

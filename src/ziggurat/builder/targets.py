@@ -16,7 +16,7 @@ from ziggurat.builder.readers import EncodedReader
 from ziggurat.chunkio import ChunkArray
 from ziggurat.journal import FOLDER, unfinished
 from ziggurat.model import JSON, Multiscale, SourceInfo
-from ziggurat.node import Node
+from ziggurat.node import Node, named_place
 from ziggurat.planner import BuildOptions, BuildPlan, Target
 from ziggurat.planner.choices import choose_axes, choose_form
 from ziggurat.problems import OptionError, TargetExists
@@ -67,7 +67,7 @@ def find_destination(source: Source, target: object, options: BuildOptions, *, a
         if info.group is not None:
             return source, _in_place(source, add=add, overwrite=overwrite)
         target = _beside(info, options)
-    if isinstance(target, os.PathLike) or (isinstance(target, str) and "://" not in target):
+    if isinstance(target, os.PathLike) or (isinstance(target, str) and "://" not in named_place(target, "target")):
         return _local(source, _absolute(target), add=add, overwrite=overwrite)
     return source, _remote(source, target, add=add, overwrite=overwrite)
 

@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 
 from ziggurat.model import JSON, ArrayInfo
 from ziggurat.node.arrays import parse_array_document
-from ziggurat.node.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, dumps, loads, resolve, word
+from ziggurat.node.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, dumps, loads, named_place, resolve, word
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Node",
     "dumps",
     "loads",
+    "named_place",
     "parse_array_document",
     "resolve",
     "word",

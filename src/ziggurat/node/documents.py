@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from ziggurat.model import JSON
-from ziggurat.problems import DocumentError, LimitError, PathError
+from ziggurat.problems import DocumentError, LimitError, OptionError, PathError
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 """64 MiB: the consolidated document of a plate with 384 wells and 9 fields is about 20 MiB."""
@@ -183,6 +184,17 @@ def word(value: JSON) -> str:
     if isinstance(value, (int, float)):
         return "a number"
     return "a string" if isinstance(value, str) else "an object" if isinstance(value, Mapping) else "a list"
+
+
+def named_place(place: str | os.PathLike[str], what: str) -> str:
+    """Returns the text of a place that a user named.
+
+    Raises OptionError for an empty one: it would be the current folder, and comes from a variable that is not set.
+    """
+    text = os.fspath(place)
+    if not text.strip():
+        raise OptionError(f"{what}: found an empty text, expected a path or a URL; say '.' for the current folder")
+    return text
 
 
 def resolve(path: object, location: str = "path") -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ziggurat import layouts
 from ziggurat.model import Multiscale
-from ziggurat.node import FileNode, Node
+from ziggurat.node import FileNode, Node, named_place
 from ziggurat.problems import DocumentError, NotFound, Report
 from ziggurat.pyramid.arrays import StoredArray
 from ziggurat.pyramid.levels import Hierarchy, Pyramid
@@ -134,7 +134,7 @@ def _again(target: object, prefix: str) -> Place:
 
 def _node(target: object) -> Node:
     """Returns the node at a place; a local folder without any Zarr library."""
-    if isinstance(target, (str, os.PathLike)) and "://" not in str(target):
+    if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
         return FileNode(Path(target))
     from ziggurat import storage
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from ziggurat.node import named_place
 from ziggurat.problems import NotFound, OptionError, StorageError, UnsupportedError
 from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
 
@@ -33,7 +34,7 @@ def open_source(anything: object, *, path: str | None = None) -> Source:
     DocumentError for a broken file, OptionError for a choice that must be made, and MissingExtra.
     """
     if isinstance(anything, str | os.PathLike):
-        return _open_text(os.fspath(anything), path)
+        return _open_text(named_place(anything, "source"), path)
     if _is_source(anything):
         return anything
     if isinstance(anything, np.ndarray):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ziggurat.conversion import Change, Hierarchy, UpgradePlan, upgrade_plan
 from ziggurat.model import JSON
-from ziggurat.node import FileNode, dumps
+from ziggurat.node import FileNode, dumps, named_place
 from ziggurat.problems import LayoutError, NotFound, OptionError, Problem, UnsupportedError
 from ziggurat.storage import consolidated
 from ziggurat.transfer import in_place, new_store
@@ -168,7 +168,7 @@ def _sentences(problems: Sequence[Problem]) -> list[str]:
 
 
 def _local(place: str | os.PathLike[str], name: str) -> Path:
-    text = os.fspath(place)
+    text = named_place(place, name)
     if "://" in text:
         raise UnsupportedError(f"{name} {text!r}: an upgrade works on local folders; copy the store here first")
     return Path(text)
