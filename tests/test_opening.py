@@ -382,3 +382,14 @@ def test_an_empty_place_is_not_the_current_folder(place, tmp_path, monkeypatch):
         with pytest.raises(zg.ZigguratError, match="found an empty text, expected a path or a URL"):
             call()
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_level_finds_the_series_that_lists_it_among_several(tmp_path):
+    group = zarr.create_group(tmp_path / "g.zarr", zarr_format=2)
+    for name, n in {"a": 32, "b": 16, "c": 8}.items():
+        group.create_array(name, shape=(n, n), chunks=(8, 8), dtype="u1")
+    series = {"one": "ab", "two": "ac"}
+    group.attrs["multiscales"] = [{"version": "0.1", "name": name, "datasets": [{"path": path} for path in paths]} for name, paths in series.items()]
+    found = {name: zg.open(tmp_path / "g.zarr" / name).name for name in "abc"}
+    assert found == {"a": "one", "b": "one", "c": "two"}
+    assert zg.open(tmp_path / "g.zarr" / "c", multiscale="one").name == "one"

@@ -30,7 +30,8 @@ def open(  # noqa: A001 - `zg.open` is the public name
         A path, a URL (`s3://`, `gs://`, `https://`, ...), a Zarr store or group, or anything that behaves like a dict of keys to bytes.
         The place of a level's own array finds the multiscale that lists it, up to three groups above.
     multiscale
-        Which one, where a group holds several: its number from 0, its name, its type, or a function of a `Multiscale`. The first when not said.
+        Which one, where a group holds several: its number from 0, its name, its type, or a function of a `Multiscale`. The first when not said;
+        the first that lists it, where `url` is a level's own array.
     chunks_like
         Take the multiscale whose base has the chunks closest to these sizes, as for the same samples stored in slices and in cubes.
     layout
@@ -45,7 +46,9 @@ def open(  # noqa: A001 - `zg.open` is the public name
     OptionError
         When no multiscale is the one that was said; the message names those that exist.
     """
-    hierarchy = read(url, layout)
+    hierarchy, listed = _read(url, layout)
+    if listed and multiscale is None and chunks_like is None:
+        multiscale = next(i for i, candidate in enumerate(hierarchy.multiscales) if _lists(candidate, listed))
     chosen = layouts.choose(hierarchy.multiscales, multiscale, chunks_like=chunks_like)
     position = next(i for i, candidate in enumerate(hierarchy.multiscales) if candidate is chosen)
     base = chosen.levels[0]
@@ -165,22 +168,27 @@ def place_of(target: object) -> Place:
 
 def read(target: object, layout: str | None) -> Hierarchy:
     """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
+    return _read(target, layout)[0]
+
+
+def _read(target: object, layout: str | None) -> tuple[Hierarchy, str]:
+    """Returns what `read` does, and the path of the array that was asked for, relative to the group; empty for a group."""
     place = place_of(target)
     if place.node.kind == "array":
         listing = _listing(place, layout)
         if listing is None:
             raise _unlisted(place)
-        return hierarchy_at(*listing)
+        return hierarchy_at(*listing[:2]), listing[2]
     found = layouts.read(place.node, layout)
     if not found.multiscales:
         first = next((problem for problem in found.problems if problem.requirement == "MUST"), None)
         reason = f"{first.loc}: {first.message}" if first else "no multiscale in it can be read"
         raise DocumentError(f"{place.node.location}: {reason}; 'ziggurat check' applies all rules", found.problems)
-    return hierarchy_at(place, found)
+    return hierarchy_at(place, found), ""
 
 
-def _listing(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResult] | None:
-    """Returns the group that lists an array in a multiscale, from up to three groups above it, and what is in it."""
+def _listing(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResult, str] | None:
+    """Returns the group that lists an array in a multiscale, from up to three groups above it; what is in it; the array's path there."""
     here, path = place, ""
     for _ in range(_N_ANCESTORS):
         above = here.above()
@@ -192,9 +200,13 @@ def _listing(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResul
             found = layouts.read(here.node, layout)
         except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
             continue
-        if any(level.path == path for candidate in found.multiscales for level in candidate.levels):
-            return here, found
+        if any(_lists(candidate, path) for candidate in found.multiscales):
+            return here, found, path
     return None
+
+
+def _lists(multiscale: Multiscale, path: str) -> bool:
+    return any(level.path == path for level in multiscale.levels)
 
 
 def _unlisted(place: Place) -> NotFound:
