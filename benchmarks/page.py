@@ -76,6 +76,21 @@ def commands(real: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def readme(results: Mapping[str, Any]) -> str:
+    """Returns the figures that the README shows: a few pairs, and what a person waits for."""
+    m = results["machine"]
+    shown = [row for row in results.get("pairs", ()) if "error" not in row][:6]
+    lines = [
+        f"## Figures\n\nMeasured {results['date']} on {m['cores']} cores ({m['cpu']}), Python {m['python']}; all of them in [docs/benchmarks.md](docs/benchmarks.md).",
+        "",
+    ]
+    lines += ["| levels for | time / decoding and encoding alone | peak MiB |", "|---|---|---|"]
+    lines += [f"| {row['title']} | {row['wall_ratio'][1]:.2f} | {row['peak_mib']} |" for row in shown]
+    if real := results.get("real"):
+        lines += ["", *commands(real)]
+    return "\n".join(lines) + "\n"
+
+
 def page(results: Mapping[str, Any]) -> str:
     """Returns the page; parts that were not run are left out."""
     m = results["machine"]

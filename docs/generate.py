@@ -1,7 +1,8 @@
-"""Writes the pages that are generated from tables in the package: `python docs/generate.py`."""
+"""Writes the pages that are generated from tables in the package and from measured figures: `make docs`."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -11,12 +12,29 @@ from ziggurat.validation import spec_markdown, spec_schema
 ROOT = Path(__file__).parent.parent
 
 
+BEGIN, END = "<!-- figures:begin -->\n", "<!-- figures:end -->"
+
+
+def measured() -> dict[Path, str]:
+    """Returns the page of benchmarks, and the README with their figures, from benchmarks/results.json."""
+    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "page.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError("benchmarks/page.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    before, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGIN)
+    readme = before + BEGIN + page.readme(results) + END + rest.partition(END)[2]
+    return {ROOT / "docs" / "benchmarks.md": page.page(results), ROOT / "README.md": readme}
+
+
 def generated() -> dict[Path, str]:
     """Returns every generated file with its content."""
     return {
         ROOT / "docs" / "reductions.md": reductions.markdown(),
         ROOT / "docs" / "spec" / "multiscales-0.1.md": spec_markdown(),
         ROOT / "src" / "ziggurat" / "schemas" / "multiscales-0.1.schema.json": json.dumps(spec_schema(), indent=2) + "\n",
+        **measured(),
     }
 
 
