@@ -80,10 +80,7 @@ def readme(results: Mapping[str, Any]) -> str:
     """Returns the figures that the README shows: a few pairs, and what a person waits for."""
     m = results["machine"]
     shown = [row for row in results.get("pairs", ()) if "error" not in row][:6]
-    lines = [
-        f"## Figures\n\nMeasured {results['date']} on {m['cores']} cores ({m['cpu']}), Python {m['python']}; all of them in [docs/benchmarks.md](docs/benchmarks.md).",
-        "",
-    ]
+    lines = ["## Figures", "", f"Measured {results['date']} on {m['cores']} cores ({m['cpu']}), Python {m['python']}; [all of them](docs/benchmarks.md).", ""]
     lines += ["| levels for | time / decoding and encoding alone | peak MiB |", "|---|---|---|"]
     lines += [f"| {row['title']} | {row['wall_ratio'][1]:.2f} | {row['peak_mib']} |" for row in shown]
     if real := results.get("real"):
