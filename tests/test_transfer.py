@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import zarr
 
+import ziggurat as zg
 import ziggurat.problems as problems
 from ziggurat import layouts, transfer
 from ziggurat.chunkio import FileStore, read_region
@@ -605,3 +606,15 @@ def test_what_a_killed_upgrade_had_begun_is_swept_by_the_next(n: int, dest: str,
     transfer.upgrade(tmp_path / "killed.zarr", to="ome-zarr@0.5", dest=target or None)
     transfer.upgrade(tmp_path / "whole.zarr", to="ome-zarr@0.5")
     assert tree_hash(written) == tree_hash(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize("names", [("lat", "lon"), ("depth", "latitude", "longitude"), ("t", "band", "easting", "northing")])
+def test_a_build_in_the_founding_layout_upgrades_to_the_axes_that_a_build_in_ome_has(names: tuple[str, ...], tmp_path: Path) -> None:
+    base = np.zeros((2,) * (len(names) - 2) + (24, 20), np.uint8)
+    for layout in ("multiscales@0.1", "ome-zarr@0.5"):
+        zg.build(base, tmp_path / layout, axes=names, layout=layout, levels=2, chunks=8)
+    transfer.upgrade(tmp_path / "multiscales@0.1", to="ome-zarr@0.5")
+    upgraded, built = (zg.open(tmp_path / layout) for layout in ("multiscales@0.1", "ome-zarr@0.5"))
+    assert upgraded.layout == built.layout == "ome-zarr@0.5"
+    assert [(a.name, a.kind) for a in upgraded.axes] == [(a.name, a.kind) for a in built.axes]
+    assert [(v.scale, v.translation) for v in upgraded.levels] == [(v.scale, v.translation) for v in built.levels]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | tuple[JSON, ...] | str | int | float | bool | None"
@@ -29,6 +30,25 @@ class Axis:
     """The unit as the document spells it (OME: UDUNITS-2 long names such as `micrometer`)."""
     provenance: Provenance = "stated"
     extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
+
+
+_KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "space": ("x", "y", "z", "lat", "lon", "latitude", "longitude", "easting", "northing", "depth", "height", "level", "lev"),
+        "time": ("t", "time"),
+        "channel": ("c", "channel", "channels", "band", "bands", "s"),
+    }
+)
+
+
+def kind_of(name: str | None) -> str | None:
+    """Returns what an axis of this name is by habit, None when the name does not tell.
+
+    >>> kind_of("Z"), kind_of("lat"), kind_of("lambda")
+    ('space', 'space', None)
+    """
+    low = (name or "").lower()
+    return next((kind for kind, names in _KINDS.items() if low in names), None)
 
 
 @dataclass(frozen=True, slots=True)

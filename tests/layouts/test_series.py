@@ -73,7 +73,7 @@ def test_four_axes_without_evidence_are_not_guessed() -> None:
 def test_names_of_the_base_are_the_axes() -> None:
     node = group2({"multiscales": [{"datasets": [{"path": "0"}]}]}, {"0": array2((9, 8, 3))})
     node = DictNode({**node.documents, "0/.zattrs": {"_ARRAY_DIMENSIONS": ["lat", "lon", "band"]}})
-    assert [(a.name, a.kind, a.provenance) for a in one(node).axes] == [("lat", None, "stated"), ("lon", None, "stated"), ("band", "channel", "stated")]
+    assert [(a.name, a.kind, a.provenance) for a in one(node).axes] == [("lat", "space", "stated"), ("lon", "space", "stated"), ("band", "channel", "stated")]
 
 
 def test_geometry_from_shapes_is_aligned_at_the_corner() -> None:

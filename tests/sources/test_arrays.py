@@ -263,3 +263,9 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
 def test_file_urls_are_paths(tmp_path: Path, whole: Whole) -> None:
     np.save(tmp_path / "a b.npy", np.arange(5))
     np.testing.assert_array_equal(whole(open_source((tmp_path / "a b.npy").as_uri())), np.arange(5))
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.tif").touch()
+    with pytest.raises(UnsupportedError, match=r"empty\.tif: an empty file"):
+        open_source(tmp_path / "empty.tif")

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from ziggurat.conversion.rules import problem
 from ziggurat.conversion.tree import NOTHING
-from ziggurat.layouts.series import kind_of
-from ziggurat.model import JSON, Axis, Multiscale
+from ziggurat.model import JSON, Axis, Multiscale, kind_of
 from ziggurat.problems import LayoutError, Problem
 
 Entry = dict[str, JSON]

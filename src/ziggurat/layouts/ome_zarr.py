@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence
 from ziggurat.layouts.rules import problem
-from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale
+from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
 
@@ -148,7 +148,7 @@ def can_hold(axes: Sequence[Axis], version: str) -> str | None:
 
 
 def _wrong_order(axes: Sequence[Axis], version: str) -> str | None:
-    kinds = [axis.kind or listed.kind_of(axis.name) for axis in axes]
+    kinds = [axis.kind or kind_of(axis.name) for axis in axes]
     n_space, n_time = kinds.count("space"), kinds.count("time")
     if n_space not in (2, 3):
         return f"{n_space} of the axes are space, and OME-Zarr {version} has 2 or 3 of them"
@@ -167,7 +167,7 @@ def _wrong_letters(names: Sequence[str], version: str) -> str | None:
 
 
 def _shown(axis: Axis) -> str:
-    return f"{axis.name!r} ({axis.kind or listed.kind_of(axis.name) or 'no kind'})"
+    return f"{axis.name!r} ({axis.kind or kind_of(axis.name) or 'no kind'})"
 
 
 # --- finding it ----------------------------------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def _axes(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Versio
         wrong = []
         base = next((info for info in found if info is not None), None)
         if base is None or base.ndim == len(LETTERS):
-            return tuple(Axis(letter, listed.kind_of(letter), provenance="derived") for letter in LETTERS), []
+            return tuple(Axis(letter, kind_of(letter), provenance="derived") for letter in LETTERS), []
         wrong.append(problem("OME005", f"{entry.loc}.datasets[0].path", f"the array has {base.ndim} axes; OME-Zarr {facts.version} has t, c, z, y, x", ""))
     axes, inferred = listed.named_axes(found)
     if inferred and wrong:
@@ -407,7 +407,7 @@ def stated_axes(value: JSON, loc: str, facts: VersionFacts) -> tuple[tuple[Axis,
             extra = {k: v for k, v in item.items() if k not in ("name", "type", "unit")}
             axes.append(Axis(name, listed.same_text(item.get("type")), listed.same_text(item.get("unit")), extra=extra))
         else:
-            axes.append(Axis(name, listed.kind_of(name)))
+            axes.append(Axis(name, kind_of(name)))
     return tuple(axes), []
 
 

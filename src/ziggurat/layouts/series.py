@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from types import MappingProxyType
 from typing import NamedTuple
 
 from ziggurat import geometry
 from ziggurat.layouts.rules import problem
-from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, Provenance
+from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, Provenance, kind_of
 from ziggurat.node import Node, parse_array_document, resolve, word
 from ziggurat.problems import DocumentError, LayoutError, PathError, Problem
 
@@ -23,10 +22,6 @@ MAX_SERIES = 1000
 """One per chromosome or per field is the most that was seen, some hundreds."""
 MAX_DATASETS = 256
 """Each level is a request; 32 halvings reach one sample from any size that exists."""
-KINDS: Mapping[str, str] = MappingProxyType(
-    {"t": "time", "time": "time", "c": "channel", "channel": "channel", "band": "channel", "z": "space", "y": "space", "x": "space"}
-)
-"""Names of axes that tell what the axis is."""
 OWN_METHOD = "ziggurat."
 """The only methods whose `kwargs` are read; all others are opaque."""
 
@@ -53,15 +48,6 @@ class Series:
     raw: Mapping[str, JSON]
     datasets: tuple[Mapping[str, JSON], ...]
     paths: tuple[str, ...]
-
-
-def kind_of(name: str | None) -> str | None:
-    """Returns what an axis of this name is by habit, None when the name does not tell.
-
-    >>> kind_of("Z"), kind_of("lambda")
-    ('space', None)
-    """
-    return KINDS.get((name or "").lower())
 
 
 def readable(value: JSON, loc: str, rules: Rules) -> tuple[tuple[Series, ...], tuple[Problem, ...]]:

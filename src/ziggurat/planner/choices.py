@@ -11,8 +11,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ziggurat import layouts
-from ziggurat.model import Axis, Kind, SourceInfo
-from ziggurat.planner.options import MAX_LEVELS, BuildOptions, axis_kind, named_axes, per_axis, whole
+from ziggurat.model import Axis, Kind, SourceInfo, kind_of
+from ziggurat.planner.options import MAX_LEVELS, BuildOptions, named_axes, per_axis, whole
 from ziggurat.planner.table import count_text
 from ziggurat.problems import LayoutError, OptionError, PlanError
 
@@ -78,13 +78,13 @@ def choose_axes(info: SourceInfo, options: BuildOptions) -> tuple[tuple[Axis, ..
         if info.axes is not None:
             axes = tuple(replace(a, unit=a.unit or b.unit) for a, b in zip(axes, info.axes, strict=True))
     elif info.axes is not None:
-        axes = tuple(a if a.kind else replace(a, kind=axis_kind(a.name)) for a in info.axes)
+        axes = tuple(a if a.kind else replace(a, kind=kind_of(a.name)) for a in info.axes)
     elif ndim > 3:
         raise OptionError(f"axes: nothing names the {ndim} axes of {info.location} (shape {shape}); say them, for instance axes={'tczyx'[-ndim:]!r}")
     else:
         colour = ndim == 3 and shape[-1] in (3, 4) and info.array.dtype in ("uint8", "uint16", "int8", "int16")
         names = "yxc" if colour else "zyx"[-ndim:]
-        axes = tuple(Axis(n, axis_kind(n), provenance="inferred") for n in names)
+        axes = tuple(Axis(n, kind_of(n), provenance="inferred") for n in names)
         if ndim == 3:
             notes = (f"the axes {names} are inferred from the shape {shape}; say axes= if they are others",)
     if options.unit is not None:

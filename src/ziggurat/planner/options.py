@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
-from ziggurat.model import Axis, Kind
+from ziggurat.model import Axis, Kind, kind_of
 from ziggurat.problems import OptionError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ T = TypeVar("T", int, float)
 
 MAX_LEVELS = 32
 _UNITS = MappingProxyType({"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12})
-_KINDS = MappingProxyType({"t": "time", "time": "time", "c": "channel", "channel": "channel", "s": "channel", "band": "channel"})
-_SPACE = ("x", "y", "z", "lon", "lat", "longitude", "latitude", "depth", "height", "level", "lev", "easting", "northing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +140,6 @@ def parse_bytes(value: int | str | None) -> int | None:
     return value
 
 
-def axis_kind(name: str) -> str | None:
-    """Returns what an axis of this name usually is, None when the name tells nothing.
-
-    >>> axis_kind("t"), axis_kind("Y"), axis_kind("q")
-    ('time', 'space', None)
-    """
-    low = name.lower()
-    return "space" if low in _SPACE else _KINDS.get(low)
-
-
 def named_axes(said: str | Sequence[str | Axis], ndim: int) -> tuple[Axis, ...]:
     """Returns the axes that a user named; a text is one letter per axis, or names with commas between them."""
     parts: Sequence[str | Axis] = said
@@ -159,7 +147,7 @@ def named_axes(said: str | Sequence[str | Axis], ndim: int) -> tuple[Axis, ...]:
         parts = [p.strip() for p in said.split(",")] if "," in said else list(said)
     if not isinstance(said, str | Sequence) or not all(isinstance(part, str | Axis) for part in parts):
         raise OptionError(f"axes: found {said!r}, expected names such as 'zyx' or ['lat', 'lon']")
-    axes = tuple(a if isinstance(a, Axis) else Axis(a, axis_kind(a)) for a in parts)
+    axes = tuple(a if isinstance(a, Axis) else Axis(a, kind_of(a)) for a in parts)
     names = [a.name for a in axes]
     if len(axes) != ndim:
         raise OptionError(f"axes: found {len(axes)} names ({', '.join(names)}) for an array of {ndim} axes; say one name per axis")

@@ -111,6 +111,8 @@ def _open_file(place: Path, head: bytes, image: int) -> Source:
         from ziggurat.sources.tiffs import open_tiff
 
         return open_tiff(place, index=image)
+    if not head:
+        raise UnsupportedError(f"{place}: an empty file, of 0 bytes; copy it here again")
     hint = next((text for magic, text in _HINTS if head.startswith(magic)), "")
     raise UnsupportedError(f"{place}: not an image that is known{hint}; expected {UNDERSTOOD}")
 

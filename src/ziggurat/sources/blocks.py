@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from ziggurat.chunkio import AnyArray, ChunkReader
-from ziggurat.model import ArrayInfo, Axis, SourceInfo
+from ziggurat.model import ArrayInfo, Axis, SourceInfo, kind_of
 from ziggurat.problems import StorageError, UnsupportedError
 
 Region = tuple[slice, ...]
@@ -238,23 +238,13 @@ def content_stamps(array: Sliceable, shape: tuple[int, ...]) -> tuple[tuple[str,
     return tuple(stamps)
 
 
-_AXIS_KINDS = MappingProxyType(
-    {
-        "space": ("x", "y", "z", "lat", "lon", "latitude", "longitude", "easting", "northing", "depth", "height"),
-        "time": ("t", "time"),
-        "channel": ("c", "channel", "channels", "band", "bands"),
-    }
-)
-
-
 def axis_of(name: str, unit: str | None = None) -> Axis:
     """Returns an axis with the kind that its name says, None for a name that says nothing.
 
     >>> axis_of("t").kind, axis_of("Y").kind, axis_of("member").kind
     ('time', 'space', None)
     """
-    kind = next((kind for kind, names in _AXIS_KINDS.items() if name.lower() in names), None)
-    return Axis(name, kind, unit)
+    return Axis(name, kind_of(name), unit)
 
 
 def stem(location: str) -> str:

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from ziggurat.layouts import ome_zarr
 from ziggurat.layouts.rules import problem
-from ziggurat.layouts.series import kind_of, stated_ladder
+from ziggurat.layouts.series import stated_ladder
+from ziggurat.model import kind_of
 from ziggurat.problems import Problem, Requirement
 from ziggurat.validation.case import Case, Check, same_dtype, should_be
 
