@@ -131,6 +131,16 @@ def test_overwrite_replaces_a_store_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["o.zarr"]
 
 
+def test_overwrite_sweeps_what_a_killed_one_had_moved_aside_and_nothing_else(tmp_path):
+    zg.build(BASE, tmp_path / "o[1].zarr", chunks=32)
+    aside = [tmp_path / f".o[1].zarr.ziggurat-old-{end}" for end in ("0123abcd", "mine")] + [tmp_path / ".o1.zarr.ziggurat-old-0123abcd"]
+    for folder in aside:
+        folder.mkdir()
+    zg.build(BASE + 1, tmp_path / "o[1].zarr", chunks=32, overwrite=True)
+    assert sorted(tmp_path.iterdir()) == sorted([*aside[1:], tmp_path / "o[1].zarr"])
+    assert np.array_equal(zg.open(tmp_path / "o[1].zarr").levels[0].array[...], BASE + 1)
+
+
 def test_overwrite_in_place_replaces_the_series_and_its_arrays(tmp_path):
     path = group_with(tmp_path / "g.zarr")
     zg.build(path)

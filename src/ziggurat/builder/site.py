@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import uuid
@@ -129,13 +130,15 @@ class Site:
         """Puts a new store in the place of the old one, which is moved aside first and removed after. Raises StorageError."""
         if self.folder is None or self.final is None or self.folder == self.final:
             return
-        aside = self.final.with_name(f".{self.final.name}.ziggurat-old-{uuid.uuid4().hex[:8]}")
+        prefix = f".{self.final.name}.ziggurat-old-"
+        aside = self.final.with_name(f"{prefix}{uuid.uuid4().hex[:8]}")
         try:
             os.replace(self.final, aside)
             os.replace(self.folder, self.final)
         except OSError as error:
             raise StorageError(f"{self.final}: cannot be replaced ({error.strerror or error}); the new store is {self.folder}") from error
-        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+        for old in self.final.parent.glob(f"{glob.escape(prefix)}{'[0-9a-f]' * 8}"):  # also what a run left that was killed here
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def open_site(destination: Destination, plan: BuildPlan, info: SourceInfo) -> Site:
