@@ -248,3 +248,16 @@ def test_the_memory_that_a_refusal_names_is_enough(tmp_path, shape, dtype):
         zg.plan(base, tmp_path / "o.zarr", memory="1MiB")
     words = str(caught.value).split("at least ")[1].split()
     assert zg.plan(base, tmp_path / "o.zarr", memory=f"{words[0]} {words[1]}").passes
+
+
+def test_series_of_a_group_have_names_of_their_own(tmp_path):
+    base = group_with(tmp_path / "g.zarr")
+    zg.build(f"{base}/0", reduction="mean", levels=2)
+    zg.build(f"{base}/0", reduction="max", levels=2, add=True, names="max{k}")
+    zg.build(f"{base}/0", reduction="min", levels=2, add=True, names="min{k}")
+    first = zg.open(base).name
+    assert [m.name for m in zg.list_multiscales(base)] == [first, f"{first} 2", f"{first} 3"]
+    before = digest(base)
+    with pytest.raises(problems.TargetExists, match=f"a series is called '{first} 2' already"):
+        zg.build(f"{base}/0", reduction="stride", levels=2, add=True, names="stride{k}", name=f"{first} 2")
+    assert digest(base) == before

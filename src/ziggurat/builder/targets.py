@@ -106,12 +106,18 @@ def _in_place(source: Source, *, add: bool, overwrite: bool) -> Destination:
         raise TargetExists(f"{node.location}: already holds a multiscale of {series[0].n_levels} levels; say --add (add=True) or --overwrite (overwrite=True)")
     facts = Target(
         location=node.location,
-        name=(series[0].name if alone else None) or info.name,
+        name=(series[0].name if alone else None) or (_free_name(info.name, series) if add else info.name),
         in_place=True,
         zarr_format=info.array.zarr_format,
         layout=_layout(series),
     )
     return Destination(facts, root, prefix, folder, () if alone else series, node.attributes, exists=False, add=add, overwrite=overwrite)
+
+
+def _free_name(name: str, series: tuple[Multiscale, ...]) -> str:
+    """Returns `name`, with a number behind it where a series of the group is called so already."""
+    taken = {m.name for m in series}
+    return next(free for free in (name, *(f"{name} {n}" for n in range(2, len(taken) + 3))) if free not in taken)
 
 
 def _layout(series: tuple[Multiscale, ...]) -> str | None:
@@ -217,6 +223,8 @@ def check_free(destination: Destination, plan: BuildPlan) -> None:
 def _check_levels(destination: Destination, plan: BuildPlan) -> None:
     if destination.overwrite:
         return
+    if destination.add and plan.name in {m.name for m in destination.series}:
+        raise TargetExists(f"{destination.location}: a series is called {plan.name!r} already, and series are chosen by name; say another name=")
     node = _node(destination)
     for level in plan.levels[1:]:
         if node.child(level.path).kind != "absent":
