@@ -18,7 +18,7 @@ import platform
 import shutil
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,8 @@ def tidy(args: argparse.Namespace, needed: set[str]) -> None:
             raw.unlink()
 
 
-def run_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Runs the chosen cases; a case that fails is a row that says so."""
-    rows = []
+def run_pairs(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Runs the chosen cases, a row each; a case that fails is a row that says so."""
     chosen = [case for case in CASES if not args.cases or case.name in args.cases]
     later = {name for part in args.only for name in LATER.get(part, ())}
     if "slices" in later:
@@ -77,12 +76,11 @@ def run_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
     for place, case in enumerate(chosen):
         tidy(args, later | {other.input for other in chosen[place:]})
         try:
-            rows.append(run_case(case, args.folder, n_pairs=args.pairs, small=args.small, say=say))
+            row = run_case(case, args.folder, n_pairs=args.pairs, small=args.small, say=say)
         except (CommandFailed, OSError) as error:
-            rows.append({"name": case.name, "title": case.title, "kind": case.kind, "error": str(error)[-500:]})
-        row = rows[-1]
+            row = {"name": case.name, "title": case.title, "kind": case.kind, "error": str(error)[-500:]}
         say(f"{case.name}: wall {row['wall_ratio']}, cpu {row['cpu_ratio']}, peak {row['peak_mib']} MiB" if "error" not in row else str(row))
-    return rows
+        yield row
 
 
 def run_memory(args: argparse.Namespace) -> dict[str, Any]:
@@ -177,6 +175,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def save(results: dict[str, Any], args: argparse.Namespace) -> None:
+    """Writes results.json and the page from it; the reduced size writes nothing."""
+    if not args.small:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        (ROOT / "docs" / "benchmarks.md").write_text(page.page(results))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/ziggurat-bench") if Path("/dev/shm").is_dir() else Path("ziggurat-bench"))
@@ -195,9 +200,11 @@ def main() -> int:
     results |= {"date": datetime.date.today().isoformat(), "machine": machine()}
     try:
         if "pairs" in args.only:
-            fresh = {row["name"]: row for row in run_pairs(args)}
-            kept = {row["name"]: row for row in results.get("pairs", [])} | fresh
-            results["pairs"] = [kept[case.name] for case in CASES if case.name in kept]
+            kept = {row["name"]: row for row in results.get("pairs", [])}
+            for row in run_pairs(args):
+                kept[row["name"]] = row
+                results["pairs"] = [kept[case.name] for case in CASES if case.name in kept]
+                save(results, args)
         if "memory" in args.only:
             results["memory"] = run_memory(args)
         if "peers" in args.only and not args.small:
@@ -209,11 +216,9 @@ def main() -> int:
     finally:
         if not args.keep:
             shutil.rmtree(args.folder, ignore_errors=True)
+    save(results, args)
     if args.small:
         print(page.page(results))
-    else:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        (ROOT / "docs" / "benchmarks.md").write_text(page.page(results))
     return 1 if any("error" in row for row in results.get("pairs", [])) else 0
 
 
