@@ -19,6 +19,8 @@ SHARD_GROUPS = 16
 """Groups of tasks that shards should leave independent: an interruption then costs at most a few per cent again."""
 ROOTS_PER_THREAD = 16
 """Tasks per thread, so that the last one to finish is not waited for long."""
+MANY_ROOTS = 1024
+"""More tasks of base tiles than this are a large base cut finely: what they stash is then worth saving."""
 DECODE_RATE, ENCODE_RATE, START_SECONDS = 1.0e9, 0.18e9, 0.2
 """Bytes per second and core of zstd 3 on 16-bit images (performance.md section 1), and start-up; for the estimate only."""
 
@@ -176,7 +178,11 @@ def _root_level(work: Work, shapes: Sequence[Shape], tiles: Sequence[Shape], emi
 
     Tasks that feed one shard are redone together after an interruption, and are made by one worker of an executor.
     """
-    coarsest = root_level(shapes, tiles, n_roots(threads))
+    wanted = n_roots(threads)
+    coarsest = root_level(shapes, tiles, wanted)
+    if not coarsest and n_tiles(shapes[0], tiles[0]) > MANY_ROOTS:
+        # Tasks of base tiles stash up to a quarter of a large base (ladder 2, 3, 2 of 2 GiB: a fifth of the time); fewer tasks will do.
+        coarsest = root_level(shapes, tiles, wanted // 4)
     for k in range(coarsest, 0, -1):
         if all((shard := work.shards[n]) is None or n_tiles(work.shapes[n], shard) >= SHARD_GROUPS for n in emits if n <= k):
             return k
