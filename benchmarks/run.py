@@ -37,7 +37,7 @@ PEERS: Mapping[str, tuple[str, str, str, str]] = {
     # name -> (environment, add or copy, title, level 1 below the output)
     "tensorstore": ("tensorstore", "add", "tensorstore, `ts.downsample` by blocks", "1"),
     "dyna-zarr": ("dyna-zarr", "add", "dyna-zarr `write_levels`", "1"),
-    "ngff-zarr": ("ngff-zarr", "copy", "ngff-zarr, bin shrink", "scale1/image"),
+    "ngff-zarr": ("ngff-zarr", "copy", "ngff-zarr, bin shrink", "scale1/a"),
     "ome-zarr": ("ome-zarr", "copy", "ome-zarr, `local_mean`", "s1"),
     "rasterio": ("rasterio", "add", "GDAL overviews in the TIFF (rasterio)", ""),
 }

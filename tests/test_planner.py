@@ -322,7 +322,7 @@ def test_roots_come_depth_first():
 
 def test_a_large_base_is_not_cut_into_tasks_of_base_tiles():
     # tiles of level 1 are 192^3, 27 of them: few, but enough; tasks of 64^3 would stash a quarter of the base
-    large, small = (plan(zarr_base((n,) * 3, (64,) * 3), factors=[2, 3, 2], threads=2).passes[0] for n in (1024, 256))
+    large, small = (plan(zarr_base((n,) * 3, (64,) * 3), factors=[(f,) * 3 for f in (2, 3, 2)], threads=2).passes[0] for n in (1024, 256))
     assert (large.tiles[1], large.root, small.root) == ((192,) * 3, 1, 0)
 
 
