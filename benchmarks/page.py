@@ -13,7 +13,7 @@ FLOOR = """
 The *hot floor* (`benchmarks/floor.py`) is a program that reads and decodes each base chunk once and encodes and writes each level
 chunk once: the same chunks, codec library and level, no kernel, no metadata. The ratio is taken within interleaved pairs: median,
 and quartiles in brackets. Seconds are medians. *Plan* is the peak memory that `ziggurat plan` states before the build. *Busy* is
-what other programs of the machine used during a run (median CPU seconds).
+what other programs of the machine used during a run (median CPU seconds): where it is large, the CPU ratio is the one to read.
 
 | base, what is built | pairs | **wall / floor** | CPU / floor | allowed | floor s (CPU) | ziggurat s (CPU) | peak MiB | plan MiB | busy s |
 |---|---|---|---|---|---|---|---|---|---|"""
