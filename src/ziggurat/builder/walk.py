@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -24,6 +25,14 @@ from ziggurat.reductions import Carry, Counts, Folding
 
 Box = tuple[tuple[int, int], ...]
 """Half-open interval per axis, in samples of one level."""
+
+
+class Beside(Protocol):
+    """What was given beside the base's samples: weights, masks. Picklable, thread-safe."""
+
+    def carry(self, box: Box, samples: AnyArray) -> Carry:
+        """Returns a tile of base samples with what is known of each beside its value; `samples` is not written to."""
+        ...
 
 
 @dataclass(slots=True)
@@ -47,12 +56,20 @@ class Walk:
     """One pass over the base; thread-safe: any number of threads may call `make_root` and `hand_up`."""
 
     def __init__(
-        self, plan: BuildPlan, number: int, reader: ChunkReader, writers: Mapping[int, ChunkWriter], folding: Folding | None, copier: Copier | None
+        self,
+        plan: BuildPlan,
+        number: int,
+        reader: ChunkReader,
+        writers: Mapping[int, ChunkWriter],
+        folding: Folding | None,
+        copier: Copier | None = None,
+        beside: Beside | None = None,
     ) -> None:
         one = plan.passes[number]
         self._plan, self._pass, self.number = plan, one, number
         self._reader, self._writers, self._folding = reader, writers, folding
         self._copier = copier if number == 0 else None
+        self._beside = beside
         self._shapes = [level.shape for level in plan.levels[: one.top + 1]]
         self._factors = [level.factors for level in plan.levels[: one.top + 1]]
         self._cumulative = [level.cumulative for level in plan.levels[: one.top + 1]]
@@ -252,7 +269,8 @@ class Walk:
 
     def _make(self, k: int, i: Index) -> Carry:
         if k == 0:
-            return Carry((self._leaf(i),))
+            samples = self._leaf(i)
+            return Carry((samples,)) if self._beside is None else self._beside.carry(self.box(0, i), samples)
         box = self.box(k, i)
         shape = tuple(high - low for low, high in box)
         dtypes = self._bound.carry_dtypes(k)

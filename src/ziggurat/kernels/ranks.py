@@ -131,7 +131,7 @@ def _median_slab(block: Array, window: Factors, out: Array, nodata: complex | No
         few = np.flatnonzero(doubtful)
         out[np.unravel_index(few, out.shape)] = _median_of_valid(_gather(np.ascontiguousarray(block), window, few)[:n], nodata)
     if block.dtype.kind == "f":
-        _unsign_zeros(out)
+        unsign_zeros(out)
 
 
 def _median_of_valid(samples: Array, nodata: complex | None) -> Array:
@@ -312,16 +312,16 @@ def extreme(block: Array, factors: Factors, out: Array, op: np.ufunc, nodata: co
     else:
         if block.dtype.kind == "f":
             missing |= np.isnan(block)
-        fold(np.where(missing, _neutral(block.dtype, op), block), factors, out, op)
+        fold(np.where(missing, neutral(block.dtype, op), block), factors, out, op)
         empty = np.empty(out.shape, bool)
         fold(missing, factors, empty, np.logical_and)
     if block.dtype.kind == "f":
-        _unsign_zeros(out)
+        unsign_zeros(out)
     if empty.any():
         out[empty] = math.nan if nodata is None else nodata
 
 
-def _neutral(dtype: np.dtype[Any], op: np.ufunc) -> Any:
+def neutral(dtype: np.dtype[Any], op: np.ufunc) -> Any:
     """Returns the sample that never is the answer unless there is no other."""
     top = op in (np.minimum, np.fmin)
     if dtype.kind == "b":
@@ -331,6 +331,6 @@ def _neutral(dtype: np.dtype[Any], op: np.ufunc) -> Any:
     return np.iinfo(dtype).max if top else np.iinfo(dtype).min
 
 
-def _unsign_zeros(values: Array) -> None:
+def unsign_zeros(values: Array) -> None:
     """Makes -0.0 into 0.0: they compare equal, and which of them `minimum` returns differs between vector lanes and loop tails."""
     np.add(values, values.dtype.type(0), out=values)

@@ -4,13 +4,13 @@
 reduction is one row, one kernel where none fits, and one oracle in the tests; `bind` takes rows of anyone's.
 """
 
-from ziggurat.reductions.binding import as_nodata, bind, bind_filter
-from ziggurat.reductions.foldings import Windows
+from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_weighing
+from ziggurat.reductions.foldings import Windows, coverage
 from ziggurat.reductions.page import markdown
-from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Reduction, Setting, difference_dtype
+from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Reduction, Setting, Weighing, difference_dtype
 from ziggurat.reductions.smoothing import expanded_dtype
 from ziggurat.reductions.table import TABLE, find
-from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array
+from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array, weighed
 
 __all__ = [
     "TABLE",
@@ -23,15 +23,19 @@ __all__ = [
     "Pads",
     "Reduction",
     "Setting",
+    "Weighing",
     "Windows",
     "as_nodata",
     "bind",
     "bind_filter",
+    "check_weighing",
     "counts_of",
+    "coverage",
     "difference_dtype",
     "expanded_dtype",
     "find",
     "markdown",
     "reconstruct",
     "reduce_array",
+    "weighed",
 ]

@@ -10,26 +10,50 @@ import numpy as np
 
 from ziggurat.geometry import Factors
 from ziggurat.problems import OptionError, UnsupportedError
-from ziggurat.reductions.ports import AnyDType, Filter, Folding, Reduction, Setting
+from ziggurat.reductions.ports import AnyDType, Filter, Folding, Reduction, Setting, Weighing
+
+PLAIN = Weighing()
+"""Nothing is said beside the samples."""
 
 
-def bind(reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], *, nodata: float | complex | None = None, base_shape: tuple[int, ...]) -> Folding:
+def bind(
+    reduction: Reduction,
+    dtype: AnyDType,
+    ladder: Sequence[Factors],
+    *,
+    nodata: float | complex | None = None,
+    base_shape: tuple[int, ...],
+    weighing: Weighing = PLAIN,
+) -> Folding:
     """Returns the arithmetic of one build: `reduction`, without a halo, on a base of `dtype`, with the factors of each level.
 
-    `nodata` marks missing samples, a value of the base's dtype; NaN is missing in floats anyway. The row may be anyone's.
+    `nodata` marks missing samples, a value of the base's dtype; NaN is missing in floats anyway. `weighing` says what comes from
+    outside: masks, weights. The row may be anyone's.
 
     Raises
     ------
     UnsupportedError
         When the reduction does not take the dtype.
     OptionError
-        When `nodata` is no value of the dtype, the ladder does not fit the shape, or the reduction has a halo (`bind_filter`).
+        When `nodata` is no value of the dtype, the ladder does not fit the shape, the reduction has a halo (`bind_filter`), or it
+        takes no weights, masks or `min_valid`.
     PlanError
         When the exact sums of a level would not fit.
     """
     if reduction.halo:
         raise OptionError(f"reduction {reduction.name!r}: it reads beyond its window and is bound by 'bind_filter'")
-    return cast(Folding, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape)))
+    check_weighing(reduction, weighing)
+    return cast(Folding, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape, weighing)))
+
+
+def check_weighing(reduction: Reduction, weighing: Weighing) -> None:
+    """Raises OptionError when weights, masks, shares or coverage are asked of a reduction that does not carry them."""
+    if weighing.weighted and reduction.weighs != "weights":
+        raise OptionError(f"weights: reduction {reduction.name!r} takes no weights; say reduction='mean', or leave weights out")
+    if not weighing.is_plain and reduction.weighs == "nothing":
+        said = "min_valid" if weighing.min_valid is not None else "coverage" if weighing.covers else "nodata"
+        why = "takes missing samples as a value only, not as a mask" if said == "nodata" else "does not count what is valid"
+        raise OptionError(f"{said}: reduction {reduction.name!r} {why}; say another reduction such as 'mean' or 'max', or leave {said} out")
 
 
 def bind_filter(
@@ -38,10 +62,12 @@ def bind_filter(
     """Returns the arithmetic of one build of a reduction with a halo; parameters and errors as those of `bind`."""
     if not reduction.halo:
         raise OptionError(f"reduction {reduction.name!r}: it reads its window only and is bound by 'bind'")
-    return cast(Filter, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape)))
+    return cast(Filter, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape, PLAIN)))
 
 
-def _setting(reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], nodata: float | complex | None, base_shape: tuple[int, ...]) -> Setting:
+def _setting(
+    reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], nodata: float | complex | None, base_shape: tuple[int, ...], weighing: Weighing
+) -> Setting:
     dtype = np.dtype(dtype).newbyteorder("=")
     if not reduction.takes(dtype):
         hint = f"; {reduction.refusal}" if reduction.refusal else ""
@@ -49,7 +75,7 @@ def _setting(reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], n
     for k, factors in enumerate(ladder, start=1):
         if len(factors) != len(base_shape) or min(factors, default=1) < 1:
             raise OptionError(f"factors of level {k}: found {tuple(factors)!r}, expected {len(base_shape)} whole numbers of at least 1")
-    return Setting(dtype, tuple(tuple(f) for f in ladder), tuple(base_shape), as_nodata(nodata, dtype))
+    return Setting(dtype, tuple(tuple(f) for f in ladder), tuple(base_shape), as_nodata(nodata, dtype), weighing)
 
 
 def as_nodata(nodata: float | complex | None, dtype: AnyDType) -> complex | None:

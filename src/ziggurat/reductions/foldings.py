@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 
 from ziggurat.geometry import Factors
-from ziggurat.kernels import ranks, windows
+from ziggurat.kernels import ranks, weights, windows
 from ziggurat.problems import PlanError
-from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting
+from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting, Weighing
 
 MOST_SPLIT = 1 << 31
 """Most samples whose split sum of 64-bit integers can be divided: the remainder of the high limb and the low limb share 64 bits."""
@@ -51,6 +51,8 @@ def sum_folding(setting: Setting) -> Folding:
     PlanError
         When the exact sum behind a sample of some level does not fit: more than 2**32 samples of 32 bits, 2**31 of 64 bits.
     """
+    if setting.weighing.weighted:
+        return WeightedFolding(setting)
     sums = []
     for level, n in enumerate(setting.window_sizes):
         dtypes = _sum_dtypes(setting.dtype, n)
@@ -80,17 +82,19 @@ class SumFolding:
         return self.counts[level]
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
-        if level == 1 and child.weights is None:
-            return self._fold_samples(child.values[0], factors, out)
+        if level == 1:
+            return self._fold_samples(child.values[0], child.weights, factors, out)
         for values, place in zip(child.values, out, strict=True):
             windows.fold(values, factors, place, np.add)
         if child.weights is None:
             return None
-        weights = np.empty(out[0].shape, self.weight_dtype(level))
-        windows.fold(child.weights, factors, weights, np.add)
-        return weights
+        counts = np.empty(out[0].shape, self.weight_dtype(level))
+        windows.fold(child.weights, factors, counts, np.add)
+        return counts
 
-    def _fold_samples(self, samples: AnyArray, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+    def _fold_samples(self, samples: AnyArray, mask: AnyArray | None, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        if mask is not None and not mask.all():
+            return self._fold_masked(samples, mask, factors, out)
         if self.setting.dtype.kind in "fc":
             return self._fold_floats(samples, factors, out[0])
         limbs = windows.split(samples) if self._is_split else (samples,)
@@ -112,6 +116,17 @@ class SumFolding:
         windows.window_counts(samples.shape, factors, n_present)
         return np.subtract(n_present, n_missing, out=n_present)
 
+    def _fold_masked(self, samples: AnyArray, mask: AnyArray, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray:
+        valid = weights.valid_samples(samples, self.setting.nodata, mask)
+        there = mask if valid is None else valid
+        counts = np.empty(out[0].shape, self.weight_dtype(1))
+        if self.setting.dtype.kind in "fc":
+            windows.fold(np.where(there, samples, samples.dtype.type(0)), factors, out[0], np.add)
+            weights.count_valid(there, factors, counts)
+        else:
+            weights.fold_masked(samples, there, factors, out, counts)
+        return counts
+
     def _fold_floats(self, samples: AnyArray, factors: Factors, out: AnyArray) -> AnyArray | None:
         """Takes the plain sums first, and the masked ones only where something is missing."""
         nodata = self.setting.nodata
@@ -121,9 +136,9 @@ class SumFolding:
                 windows.fold(samples, factors, out, np.add)
                 if nodata is not None or not windows.has_nan(out):
                     return None
-            weights = np.empty(out.shape, self.weight_dtype(1))
-            windows.fold_valid(samples, nodata, factors, out, weights)
-        return weights
+            counts = np.empty(out.shape, self.weight_dtype(1))
+            windows.fold_valid(samples, nodata, factors, out, counts)
+        return counts
 
     def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
         for parts in product(*counts):
@@ -141,15 +156,52 @@ class SumFolding:
         else:
             windows.divide(values[0], n, out)
 
-    def _divide_weighted(self, values: tuple[AnyArray, ...], weights: AnyArray, n: int, out: AnyArray) -> None:
-        missing: complex = complex(math.nan, math.nan) if out.dtype.kind == "c" else math.nan
-        if self.setting.nodata is not None:
-            missing = self.setting.nodata
-        if not self._is_split:
-            windows.divide_by(values[0], weights, n, out, missing)
-            return
-        windows.divide_split(values[0], values[1], np.maximum(weights, weights.dtype.type(1)), out)
-        out[weights == 0] = missing
+    def _divide_weighted(self, values: tuple[AnyArray, ...], n_valid: AnyArray, n: int, out: AnyArray) -> None:
+        missing, min_valid = self.setting.missing, self.setting.weighing.min_valid
+        if self._is_split:
+            windows.divide_split(values[0], values[1], np.maximum(n_valid, n_valid.dtype.type(1)), out)
+        else:
+            windows.divide_by(values[0], n_valid, n, out, missing)
+        if self._is_split or min_valid is not None:
+            out[weights.too_few(n_valid, n, min_valid)] = missing
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedFolding:
+    """Mean with weights from outside: sums of weight times sample in float64 (complex128), divided once per level by the weight of valid ones.
+
+    With `totals` the weight of all samples is carried too, as the second value.
+    """
+
+    setting: Setting
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        sums: AnyDType = np.dtype(np.complex128 if self.setting.dtype.kind == "c" else np.float64)
+        return (sums, np.dtype(np.float64)) if self.setting.weighing.totals else (sums,)
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return np.dtype(np.float64)
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray:
+        if child.weights is None:
+            raise AssertionError("a build with weights folds tiles that bring them")
+        sums = np.empty(out[0].shape, np.float64)
+        if level == 1:
+            weights.fold_weighted(child.values[0], child.weights, self.setting.nodata, factors, out[0], sums)
+        else:
+            windows.fold(child.values[0], factors, out[0], np.add)
+            windows.fold(child.weights, factors, sums, np.add)
+        if self.setting.weighing.totals:
+            windows.fold(child.values[1], factors, out[1], np.add)
+        return sums
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        if carry.weights is None:
+            raise AssertionError("a build with weights finishes tiles that bring them")
+        weights.divide_weighted(carry.values[0], carry.weights, out)
+        lacking = weights.too_few(carry.weights, carry.values[-1], self.setting.weighing.min_valid)
+        if lacking.any():
+            out[lacking] = self.setting.missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +223,78 @@ class SampleFolding:
 
     def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
         out[...] = carry.values[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtremeFolding:
+    """The smallest or largest valid sample, with the number of valid ones beside it: for masks, `min_valid` and coverage."""
+
+    setting: Setting
+    largest: bool
+
+    @property
+    def _op(self) -> np.ufunc:
+        return np.maximum if self.largest else np.minimum
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        return (self.setting.dtype,)
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return narrowest_count(self.setting.window_sizes[level])
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        samples = child.values[0]
+        if level > 1:  # where nothing is valid the value is the neutral one, which changes nothing
+            windows.fold(samples, factors, out[0], self._op)
+            if child.weights is None:
+                return None
+            counts = np.empty(out[0].shape, self.weight_dtype(level))
+            windows.fold(child.weights, factors, counts, np.add)
+            return counts
+        valid = weights.valid_samples(samples, self.setting.nodata, child.weights)
+        if valid is None:
+            windows.fold(samples, factors, out[0], self._op)
+            return None
+        weights.fold_extreme(samples, valid, factors, out[0], self._op, ranks.neutral(self.setting.dtype, self._op))
+        counts = np.empty(out[0].shape, self.weight_dtype(1))
+        weights.count_valid(valid, factors, counts)
+        return counts
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        out[...] = carry.values[0]
+        if out.dtype.kind == "f":
+            ranks.unsign_zeros(out)
+        if carry.weights is None:
+            return
+        for parts in product(*counts):
+            place = tuple(where for where, _ in parts)
+            n = math.prod(count for _, count in parts)
+            out[place][weights.too_few(carry.weights[place], n, self.setting.weighing.min_valid)] = self.setting.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """Factory of min, max, any and all."""
+
+    kernel: Kernel
+    largest: bool
+
+    def __call__(self, setting: Setting) -> Folding:
+        return SampleFolding(setting, self.kernel) if setting.weighing.is_plain else ExtremeFolding(setting, self.largest)
+
+
+def coverage(carry: Carry, counts: Counts, weighing: Weighing, out: AnyArray) -> None:
+    """Writes the share of the weight behind each value that is valid, 0 to 1, into `out` (float32); 0 where nothing weighs anything."""
+    if carry.weights is None:
+        out[...] = 1
+        return
+    if weighing.weighted:
+        out[...] = 0
+        np.divide(carry.weights, carry.values[-1], out=out, where=carry.values[-1] != 0, casting="unsafe")
+        return
+    for parts in product(*counts):
+        place = tuple(where for where, _ in parts)
+        np.divide(carry.weights[place], math.prod(count for _, count in parts), out=out[place], casting="unsafe")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,42 @@ Kernel = Callable[[AnyArray, Factors, AnyArray, complex | None], None]
 
 @dataclass(slots=True)
 class Carry:
-    """What travels up from a tile: sums or samples (each of the tile's shape), and weights only where samples are missing."""
+    """What travels up from a tile: sums or samples (each of the tile's shape), and weights only where samples are missing or weigh.
+
+    Level 0 is the samples themselves; weights and masks that were given from outside are there in `weights`, as `Weighing` says.
+    """
 
     values: tuple[AnyArray, ...]
     weights: AnyArray | None = None
-    """Number of valid base samples behind each value; None means the counts that geometry implies."""
+    """Weight of the valid base samples behind each value: their number, or the sum of weights given from outside.
+
+    None means the counts that geometry implies (level 0: every sample counts 1).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """What is said about the samples of a build beside their values.
+
+    - `masked`: a tile of level 0 may come with `Carry.weights` of dtype bool, False where a sample is missing.
+    - `weighted`: a tile of level 0 comes with `Carry.weights` of float64, 0 where a sample is missing. Then every fold returns weights.
+    - `totals`: with `weighted`, the weight of all samples, valid or not, travels along as the last of `Carry.values`, level 0 included.
+    """
+
+    masked: bool = False
+    weighted: bool = False
+    totals: bool = False
+    min_valid: float | None = None
+    """Share of the weight of a window that must be valid, in (0, 1]; None: any valid sample will do."""
+    covers: bool = False
+    """True when the share of valid weight is wanted of every level, so that it has to be carried."""
+    fill: complex = 0
+    """What an integer level holds where it is missing and no `nodata` was said."""
+
+    @property
+    def is_plain(self) -> bool:
+        """True when nothing was said: each sample counts 1, and any valid one will do."""
+        return not (self.masked or self.weighted or self.covers) and self.min_valid is None
 
 
 class Folding(Protocol):
@@ -46,7 +77,8 @@ class Folding(Protocol):
         """Folds a finished child tile (of `level - 1`; level 0: the samples) into `out`, its place in the parent's values.
 
         `out[i].shape == ceil(child shape / factors)`; a partial window holds what is there. Returns the weights of that place
-        when samples are missing there, else None.
+        when samples are missing there, else None; in a build with weights from outside always the weights. With factors of 1
+        and level 1 it gives what the base samples themselves carry.
         """
         ...
 
@@ -102,6 +134,14 @@ class Setting:
     base_shape: tuple[int, ...]
     nodata: complex | None
     """A value of `dtype`, as a Python number; None when not said."""
+    weighing: Weighing = Weighing()
+
+    @property
+    def missing(self) -> complex:
+        """What a level of the base's dtype holds where it is missing: nodata, else NaN, else the fill of integers."""
+        if self.nodata is not None:
+            return self.nodata
+        return {"f": math.nan, "c": complex(math.nan, math.nan)}.get(self.dtype.kind, self.weighing.fill)
 
     @property
     def window_sizes(self) -> tuple[int, ...]:
@@ -135,6 +175,8 @@ class Reduction:
     nodata: str
     carries: Literal["sums", "samples"] = "samples"
     """What travels up the walk."""
+    weighs: Literal["nothing", "validity", "weights"] = "nothing"
+    """What its folding takes from outside: nothing (missing samples are NaN or nodata); masks and `min_valid`; weights too."""
     halo: bool = False
     """True when samples beyond the window are read, so that levels are built one after another."""
     stores: Stores = "samples"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ziggurat.kernels import ranks
 from ziggurat.problems import OptionError
-from ziggurat.reductions.foldings import Windows, first_sample, highest, lowest, sum_folding
+from ziggurat.reductions.foldings import Extremes, Windows, first_sample, highest, lowest, sum_folding
 from ziggurat.reductions.ports import Reduction
 from ziggurat.reductions.smoothing import GaussianFilter
 
@@ -28,6 +28,7 @@ MEAN = Reduction(
     composes=True,
     dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
     factory=sum_folding,
+    weighs="weights",
     summary="The mean of the base samples behind a sample, exact at every level.",
     window=THE_FACTORS + ", cumulative: every level is the mean of the base samples under it",
     ties="half to even",
@@ -62,7 +63,8 @@ MIN = Reduction(
     anchor="centre",
     composes=True,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(lowest),
+    factory=Extremes(lowest, largest=False),
+    weighs="validity",
     summary="The smallest sample of each window.",
     window=THE_FACTORS,
     ties="none: equal samples are one value, and -0.0 comes out as 0.0",
@@ -79,7 +81,8 @@ MAX = Reduction(
     anchor="centre",
     composes=True,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(highest),
+    factory=Extremes(highest, largest=True),
+    weighs="validity",
     summary="The largest sample of each window.",
     window=THE_FACTORS,
     ties="none: equal samples are one value, and -0.0 comes out as 0.0",
@@ -130,7 +133,8 @@ ANY = Reduction(
     anchor="centre",
     composes=True,
     dtypes=BOOL + UNSIGNED,
-    factory=Windows(highest),
+    factory=Extremes(highest, largest=True),
+    weighs="validity",
     summary="True where any sample of the window is; for unsigned masks (0 and one other value) that value.",
     window=THE_FACTORS,
     ties="none",
@@ -147,7 +151,8 @@ ALL = Reduction(
     anchor="centre",
     composes=True,
     dtypes=BOOL + UNSIGNED,
-    factory=Windows(lowest),
+    factory=Extremes(lowest, largest=False),
+    weighs="validity",
     summary="True where all samples of the window are; for unsigned masks (0 and one other value) that value.",
     window=THE_FACTORS,
     ties="none",

@@ -9,7 +9,7 @@ import numpy as np
 from ziggurat.geometry import Factors, cumulative_factors, level_shapes
 from ziggurat.problems import OptionError
 from ziggurat.reductions.binding import bind, bind_filter
-from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Filter, Folding, Reduction, difference_dtype
+from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Filter, Folding, Reduction, Weighing, difference_dtype
 from ziggurat.reductions.smoothing import expanded_dtype
 
 
@@ -28,9 +28,20 @@ def counts_of(shape: tuple[int, ...], factors: Factors) -> Counts:
 
 
 def reduce_array(
-    reduction: Reduction, base: AnyArray, ladder: Sequence[Factors], *, nodata: float | complex | None = None, residual_base: bool = False
+    reduction: Reduction,
+    base: AnyArray,
+    ladder: Sequence[Factors],
+    *,
+    nodata: float | complex | None = None,
+    residual_base: bool = False,
+    missing: AnyArray | None = None,
+    weights: AnyArray | None = None,
+    min_valid: float | None = None,
 ) -> tuple[AnyArray, ...]:
     """Returns levels 1, 2, ... of an array in memory; with `residual_base` (laplacian only) level 0's difference before them.
+
+    `missing` is True where a sample is not there, `weights` (at least 0) says how much each weighs; both broadcast to the base.
+    A window of which less than the share `min_valid` of the weight is valid is missing.
 
     Raises
     ------
@@ -47,7 +58,11 @@ def reduce_array(
         raise OptionError(f"residual_base: reduction {reduction.name!r} keeps samples, not differences; leave it out")
     native = np.ascontiguousarray(base, base.dtype.newbyteorder("="))
     if not reduction.halo:
-        return _fold_levels(bind(reduction, native.dtype, ladder, nodata=nodata, base_shape=base.shape), reduction, native, ladder)
+        weighing = Weighing(missing is not None, weights is not None, weights is not None and min_valid is not None, min_valid)
+        folding = bind(reduction, native.dtype, ladder, nodata=nodata, base_shape=base.shape, weighing=weighing)
+        return _fold_levels(folding, reduction, weighed(native, missing, weights, weighing), ladder)
+    if missing is not None or weights is not None or min_valid is not None:
+        raise OptionError(f"reduction {reduction.name!r}: it takes neither masks nor weights nor min_valid; leave them out, or mark missing samples by NaN")
     smooth = bind_filter(reduction, native.dtype, ladder, nodata=nodata, base_shape=base.shape)
     levels = [native]
     for k, (factors, shape) in enumerate(zip(ladder, level_shapes(base.shape, ladder)[1:], strict=True), start=1):
@@ -62,6 +77,18 @@ def reduce_array(
     last = np.empty(levels[-1].shape, reduction.level_dtype(native.dtype))
     smooth.difference(levels[-1], np.zeros((), expanded_dtype(native.dtype)), last)
     return (*kept[0 if residual_base else 1 :], last)
+
+
+def weighed(samples: AnyArray, missing: AnyArray | None, weights: AnyArray | None, weighing: Weighing) -> Carry:
+    """Returns a tile of level 0 as it is folded: samples, and the weights and masks that were given from outside.
+
+    `missing` is True where a sample is not there; `weights` are at least 0; both broadcast to the samples.
+    """
+    if weights is None:
+        return Carry((samples,), None if missing is None else np.logical_not(np.broadcast_to(missing, samples.shape)))
+    every: AnyArray = np.broadcast_to(np.asarray(weights, np.float64), samples.shape)
+    valid: AnyArray = every if missing is None else np.where(missing, np.float64(0), every)
+    return Carry((samples, every) if weighing.totals else (samples,), valid)
 
 
 def reconstruct(
@@ -93,8 +120,8 @@ def reconstruct(
     return level
 
 
-def _fold_levels(folding: Folding, reduction: Reduction, base: AnyArray, ladder: Sequence[Factors]) -> tuple[AnyArray, ...]:
-    carry, levels = Carry((base,)), []
+def _fold_levels(folding: Folding, reduction: Reduction, carry: Carry, ladder: Sequence[Factors]) -> tuple[AnyArray, ...]:
+    base, levels = carry.values[0], []
     shapes, cumulative = level_shapes(base.shape, ladder), cumulative_factors(ladder, base.ndim)
     for k, factors in enumerate(ladder, start=1):
         values = tuple(np.empty(shapes[k], dtype) for dtype in folding.carry_dtypes(k))
