@@ -8,6 +8,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ziggurat.model import JSON
 from ziggurat.node import MAX_DEPTH, DictNode, DocumentNode, FileNode, dumps, loads, parse_array_document, resolve
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
@@ -389,8 +391,8 @@ def test_a_node_finds_its_way_up(tmp_path: Path) -> None:
 
 def test_a_place_where_nothing_is(tmp_path: Path) -> None:
     (tmp_path / "file.tif").write_bytes(b"II*\0")
-    for node in (FileNode(tmp_path / "none"), FileNode(tmp_path / "file.tif"), FileNode(tmp_path)):
-        assert (node.kind, node.zarr_format, node.attributes, node.array, node.array_document, node.children()) == ("absent", None, {}, None, None, ())
+    for node, kind in ((FileNode(tmp_path / "none"), "absent"), (FileNode(tmp_path / "file.tif"), "absent"), (FileNode(tmp_path), "folder")):
+        assert (node.kind, node.zarr_format, node.attributes, node.array, node.array_document, node.children()) == (kind, None, {}, None, None, ())
 
 
 def test_nodes_can_be_pickled(tmp_path: Path) -> None:
@@ -456,3 +458,74 @@ def test_a_failed_read_is_never_missing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("builtins.open", broken)
     with pytest.raises(StorageError, match=r"cannot be read \(Permission denied\)"):
         node.kind  # noqa: B018
+
+
+# --- N5, plain folders, links, values -----------------------------------------------------------------------------------
+
+N5 = {
+    "attributes.json": {"n5": "4.0.0"},
+    "vol/s0/attributes.json": {"dimensions": [7, 5, 3], "blockSize": [4, 4, 2], "dataType": "uint16", "compression": {"type": "gzip", "level": 6}, "k": 1},
+}
+
+
+def test_an_n5_container_is_seen_in_c_order_and_its_groups_need_no_document() -> None:
+    root = DictNode(N5)
+    assert (root.container, root.kind, root.zarr_format, root.attributes) == ("n5", "group", None, {"n5": "4.0.0"})
+    assert (root.child("vol").kind, root.child("vol").attributes, root.child("gone").kind) == ("group", {}, "absent")
+    array = root.child("vol/s0")
+    assert array.kind == "array" and array.array is not None and array.attributes["k"] == 1 and array.array_document == N5["vol/s0/attributes.json"]
+    assert (array.array.shape, array.array.chunks, array.array.driver, array.array.codecs) == ((3, 5, 7), (2, 4, 4), "n5", "gzip 6")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dimensions", [7, -1]), ("dimensions", "x"), ("dimensions", [True, 2]), ("blockSize", [4]), ("blockSize", [0, 4]), ("dataType", 5), ("dimensions", [])],
+)
+def test_an_n5_document_that_states_the_impossible_is_refused_by_key(key: str, value: JSON) -> None:
+    document: dict[str, JSON] = {"dimensions": [7, 5], "blockSize": [4, 4], "dataType": "uint8", "compression": {"type": "raw"}}
+    with pytest.raises(DocumentError, match=key):
+        _ = DictNode({"a/attributes.json": {**document, key: value}, "attributes.json": {"n5": "4.0.0"}}).child("a").array
+
+
+def test_files_beside_the_documents_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "0.zarr").mkdir()
+    (tmp_path / ".zlevels").write_text("{}")
+    (tmp_path / "10.link").write_text("../elsewhere\n")
+    (tmp_path / "2.link").write_text("x")
+    node = FileNode(tmp_path)
+    assert node.kind == "folder" and node.files() == ("2.link", "10.link", ".zlevels") and node.file("10.link") == b"../elsewhere\n"
+    assert node.file("none") is None and DictNode({".zlevels": b"{}", "0.zarr/.zgroup": {"zarr_format": 2}}).files() == (".zlevels",)
+    with pytest.raises(PathError):
+        node.file("../secret")
+
+
+def test_a_link_in_a_document_is_followed_only_where_links_are_allowed(tmp_path: Path) -> None:
+    for name in ("in/below", "out"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / ".zgroup").write_text('{"zarr_format": 2}')
+    assert FileNode(tmp_path / "in").linked("below").kind == "group"
+    for target in ("../out", str(tmp_path / "out")):
+        with pytest.raises(PathError, match="--allow-links"):
+            FileNode(tmp_path / "in").linked(target)
+        assert FileNode(tmp_path / "in", follow_links=True).linked(target).kind == "group"
+        assert FileNode(tmp_path / "in", follow_links=True).child("below").linked("../../out").kind == "group"
+    with pytest.raises(PathError):
+        FileNode(tmp_path / "in", follow_links=True).linked("https://example.org/x")
+    with pytest.raises(PathError):
+        DictNode({}).linked("x")
+
+
+X: dict[str, JSON] = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<f8", "compressor": None, "fill_value": 0, "order": "C", "filters": None}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_values_of_a_small_array_are_read_where_something_decodes(tmp_path: Path, zarr_format: Literal[2, 3]) -> None:
+    from ziggurat import storage
+
+    group = zarr.open_group(tmp_path, mode="w", zarr_format=zarr_format)
+    group["x"] = np.array([0.5, 1.5, 3.5])
+    group["image"] = np.zeros((3, 3))
+    node = storage.open_node(tmp_path)
+    assert node.values("x") == (0.5, 1.5, 3.5)
+    assert node.values("image") is None and node.values("none") is None and FileNode(tmp_path).values("x") is None
+    assert DictNode({"x/.zarray": X, ".zgroup": {"zarr_format": 2}}, values={"x": [1.0, 2.0]}).values("x") == (1.0, 2.0)

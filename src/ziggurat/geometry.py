@@ -57,6 +57,26 @@ def first_sample_shift(anchor: Anchor, factor: int | Fraction) -> Fraction:
     return (Fraction(factor) - 1) / 2 if anchor == "centre" else Fraction(0)
 
 
+def centre_of(corner: float, scale: float) -> float:
+    """Returns the centre of sample 0 (our translation) from its lower corner, in the same unit; `scale` may be negative.
+
+    The one place where corner conventions (GeoTIFF, `spatial:transform`, precomputed, WEBKNOSSOS) become ours. Source: formats.md 0.2.
+
+    >>> centre_of(100.0, 20.0), centre_of(0.0, -10.0)
+    (110.0, -5.0)
+    """
+    return float(_exact(corner) + _exact(scale) / 2)
+
+
+def corner_of(centre: float, scale: float) -> float:
+    """Returns the lower corner of sample 0 from its centre: the inverse of `centre_of`.
+
+    >>> corner_of(110.0, 20.0)
+    100.0
+    """
+    return float(_exact(centre) - _exact(scale) / 2)
+
+
 def _exact(value: float | Fraction) -> Fraction:
     """Returns the decimal that `value` was written as, so that 0.1 * 3 is 0.3 and not 0.30000000000000004."""
     return value if isinstance(value, Fraction) else Fraction(repr(float(value)))

@@ -70,6 +70,10 @@ class ArrayInfo:
     """Bytes per sample; 0 when not known."""
     codecs: str = ""
     """The codec chain in words, such as `zstd 3`."""
+    driver: str = "zarr"
+    """Who decodes its chunks: `"zarr"`, `"n5"`, or another name of the table in `pyramid.drivers`."""
+    document: Mapping[str, JSON] | None = field(default=None, compare=False)
+    """What the driver needs where the array has no document of its own at its path (a scale of a precomputed volume, a page of a TIFF)."""
 
     @property
     def ndim(self) -> int:
@@ -109,6 +113,11 @@ class Level:
     translation_provenance: Provenance = "absent"
     array: ArrayInfo | None = None
     """None when there is no array at `path`."""
+    location: str | None = None
+    """Where the array lies when it is not below the group (the target of a link); None when it is."""
+    coordinates: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict, compare=False)
+    """By axis: the coordinate of every sample, where they are no arithmetic sequence. Scale and translation are then those of the
+    straight line through the first and the last sample."""
     extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ziggurat.layouts import multiscales01, ome_zarr
-from ziggurat.layouts.ports import Documents, Evidence, Layout, Strength
+from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Member, SmallArray, Strength, Writing
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
@@ -21,17 +21,24 @@ from ziggurat.problems import LayoutError, NotFound, OptionError, Problem
 __all__ = [
     "LAYOUTS",
     "RULES",
+    "Collecting",
+    "Described",
     "Documents",
     "Evidence",
+    "Facts",
     "Layout",
+    "Member",
     "ReadResult",
     "Rule",
+    "SmallArray",
     "Strength",
+    "Writing",
     "can_hold",
     "choose",
     "detect",
     "find",
     "known",
+    "members",
     "read",
     "version_of",
 ]
@@ -64,6 +71,21 @@ def detect(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Evidence, .
     """Returns all evidence, strongest first; empty when no layout recognises the node. Lists nothing."""
     found = [evidence for layout in layouts if (evidence := layout.detect(node)) is not None]
     return tuple(sorted(found, key=lambda evidence: _STRENGTHS.index(evidence.strength)))
+
+
+def members(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
+    """Returns the multiscales that lie below a node by name (fields of a plate, images, labels), as every layout that knows some names them.
+
+    Of two that name the same path the first is taken. Nothing is opened. Raises DocumentError for a document that cannot be read.
+    """
+    found: dict[str, Member] = {}
+    problems: list[Problem] = []
+    for layout in layouts:
+        if isinstance(layout, Collecting):
+            some, wrong = layout.members(node)
+            found = {member.path: member for member in some} | found
+            problems += wrong
+    return tuple(found.values()), tuple(problems)
 
 
 def known(layouts: Sequence[Layout] = LAYOUTS) -> tuple[str, ...]:
@@ -108,8 +130,9 @@ def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYO
         `layout` is unknown.
     """
     evidence = detect(node, layouts)
-    if layout is None and not evidence:
+    if layout is None and not any(e.holds == "levels" for e in evidence):
         raise NotFound(_nothing(node, layouts))
+    evidence = tuple(sorted(evidence, key=lambda e: e.holds == "members"))
     chosen = layout or evidence[0].layout
     multiscales, problems = find(chosen, layouts).read(node)
     own = next((e.layout for e in evidence if find(e.layout, layouts) is find(chosen, layouts)), chosen)
@@ -118,7 +141,7 @@ def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYO
 
 def _nothing(node: Node, layouts: Sequence[Layout]) -> str:
     kind = node.kind
-    if kind == "absent":
+    if kind in ("absent", "folder"):
         return f"{node.location}: nothing there that is Zarr; expected a folder or store with zarr.json, .zgroup or .zarray"
     if kind == "array":
         return f"{node.location}: an array, and no group above lists it as a level; open it with zarr, or build levels for it with 'ziggurat build'"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
 from ziggurat.model import JSON, Axis, Multiscale
-from ziggurat.node import Node
+from ziggurat.node import Container, Node
 from ziggurat.problems import Problem
 
 Strength = Literal["declared", "named", "inferred"]
@@ -22,15 +22,65 @@ class Evidence:
     """Id with version, such as `ome-zarr@0.4`."""
     strength: Strength
     reason: str
+    holds: Literal["levels", "members"] = "levels"
+    """`"members"`: the node is a collection of multiscales that lie below (a plate, a set of timepoints), see `Collecting`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One multiscale of a collection, not yet opened."""
+
+    name: str
+    """What a person calls it, unique in the collection: `A/1/0`, `labels/nuclei`."""
+    path: str
+    """Of its node below the collection's."""
+    kind: str = "image"
+    """What it is to the collection: `"image"`, `"labels"`, `"field"`, `"timepoint"`, ..."""
+    about: Mapping[str, JSON] = field(default_factory=dict, compare=False)
+    """What the collection's own documents say of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallArray:
+    """A one-dimensional array that a layout keeps beside the levels: the coordinates of an axis."""
+
+    dimension: str
+    values: tuple[float, ...] | tuple[int, ...] | tuple[str, ...]
+    dtype: str = "float64"
+    attributes: Mapping[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """What a layout writes: new attributes per node, and what it could not hold."""
+    """What a layout writes: new attributes per node, what lies beside them, and what it could not hold."""
 
     attributes: dict[str, dict[str, JSON]]
-    """Path of a node relative to the multiscale's group ("" is the group) -> its complete attributes."""
+    """Path of a node relative to the multiscale's group ("" is the group) -> its complete attributes. Paths of level arrays may be
+    among them (a layout that keeps facts there), and of groups between."""
     lost: tuple[Problem, ...] = ()
+    arrays: Mapping[str, SmallArray] = field(default_factory=dict)
+    """Path -> a small array to write there."""
+    files: Mapping[str, JSON] = field(default_factory=dict)
+    """Path -> a document that is no attributes: JSON (`.zlevels`), or plain text as a string (`0.link`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a person wants to know of a layout: its page in `docs/layouts/` is made of this and of its rules."""
+
+    title: str
+    marks: str
+    """What it is recognised by."""
+    geometry: str
+    """Where its numbers say that samples lie, in words; how they become scale and translation of centres."""
+    axes: str
+    """Where axes and their order come from."""
+    keeps: str = ""
+    """What of it a conversion to another layout cannot say, or what is carried as it is."""
+    source: str = ""
+    """The document that specifies it."""
+    software: tuple[str, ...] = ()
+    """Who writes or reads it."""
 
 
 class Layout(Protocol):
@@ -59,4 +109,42 @@ class Layout(Protocol):
         foreign key survives; `display` is an `omero`-like object for layouts that have one. Axis names and dimension names
         of arrays are the caller's (they are part of the array's own document).
         """
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A layout that has a page of its own."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+
+@runtime_checkable
+class Writing(Layout, Protocol):
+    """A layout that conversions can write: beside `write`, it says where its levels live. One that is none of these is only read."""
+
+    def containers(self, version: str) -> tuple[Container, ...]:
+        """Returns the containers that it may live in, the usual one first."""
+        ...
+
+    def paths(self, multiscale: Multiscale, *, version: str) -> tuple[str, ...] | None:
+        """Returns where the levels must lie below the group, largest first; None where any names will do.
+
+        Levels of a link layout may be named here and left where they are (`Documents.files` then links them).
+        """
+        ...
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the group's attributes that are this layout's own: a conversion away from it replaces them, all others survive."""
+        ...
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """A layout whose nodes may hold other multiscales by name."""
+
+    def members(self, node: Node) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
+        """Returns the multiscales that a collection names, in its order, without opening any; empty for a node that is none."""
         ...

@@ -114,7 +114,7 @@ def arrays(node: Node, series: Series, rules: Rules, *, names: bool) -> tuple[li
                 message = f"no array at {path!r} ({what}), so {level} cannot be read"
                 problems.append(problem(rules.array, where, message, "restore the array, or take it off the list"))
                 found.append(None)
-            elif names and not any(found):
+            elif child.container == "n5" or (names and not any(found)):
                 found.append(child.array)
             else:
                 found.append(parse_array_document(document, child.zarr_format or 2, location=child.location))

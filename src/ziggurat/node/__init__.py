@@ -5,7 +5,9 @@ nodes over any store with it. `FileNode` is the same over a local folder, `DictN
 JSON through `loads`, and every path that comes from a document goes through `resolve`.
 
 What it costs: a Zarr v3 node one get. A v2 node is probed as `zarr.json`, then each of `.zattrs`, `.zgroup`, `.zarray`
-only when asked for; the format that was found is remembered for the children. Source: formats.md 12, 13, 15.7, 15.14.
+only when asked for, and what has none of these as N5's `attributes.json`; the container that was found is remembered for the
+children. Axes of N5 arrays are turned round here, once: everything above sees C order. What stands in user attributes is left
+as it is written. Source: formats.md 4.1, 12, 13, 15.7, 15.14.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -22,11 +24,15 @@ from typing import Literal, Protocol
 from ziggurat.model import JSON, ArrayInfo
 from ziggurat.node.arrays import parse_array_document
 from ziggurat.node.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, dumps, loads, named_place, resolve, word
+from ziggurat.node.n5 import is_n5_array, parse_n5_document
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
 __all__ = [
     "MAX_DEPTH",
     "MAX_DOCUMENT_BYTES",
+    "MAX_VALUES",
+    "Container",
+    "Decode",
     "DictNode",
     "DocumentNode",
     "FileNode",
@@ -42,12 +48,23 @@ __all__ = [
     "word",
 ]
 
-Kind = Literal["group", "array", "absent"]
+Kind = Literal["group", "array", "folder", "absent"]
+"""`"folder"`: a local folder that is no node of any container; layouts that live in plain folders look at its files."""
+Container = Literal["zarr2", "zarr3", "n5"]
 Get = Callable[[str], "bytes | bytearray | memoryview | None"]
 """Key (`/`-joined, relative to the root) -> the document's bytes, None only when there is none. Raises StorageError."""
 List = Callable[[str], Iterable[str]]
 """Path of a node (`""` is the root) -> names directly below it, by listing. Raises StorageError."""
 
+Look = Callable[[str], "Iterator[str] | None"]
+"""Path of a node -> names of the files directly there, None where there is no such folder. Raises StorageError."""
+Follow = Callable[[str, str], "Node"]
+"""Path of a node, and a place that a document in it names -> the node there. Raises PathError where links are not allowed."""
+Decode = Callable[[str, Mapping[str, JSON], Container], "Sequence[float | str]"]
+"""Key of an array, its own document, its container -> all its values. Raises StorageError, DocumentError, UnsupportedError."""
+
+MAX_VALUES = 2**20
+"""More coordinates than any axis has that a person looks at; an axis longer than this is placed by its first and last samples."""
 _NOTHING: Mapping[str, JSON] = MappingProxyType({})
 
 
@@ -60,14 +77,19 @@ class Node(Protocol):
         ...
 
     @property
-    def kind(self) -> Literal["group", "array", "absent"]: ...
+    def kind(self) -> Kind: ...
+
+    @property
+    def container(self) -> Container | None:
+        """What its documents are written in; None where there are none."""
+        ...
 
     @property
     def zarr_format(self) -> int | None: ...
 
     @property
     def attributes(self) -> Mapping[str, JSON]:
-        """User attributes: `attributes` of `zarr.json` (v3), `.zattrs` (v2)."""
+        """User attributes: `attributes` of `zarr.json` (v3), `.zattrs` (v2), `attributes.json` (N5, the facts of the array among them)."""
         ...
 
     @property
@@ -77,7 +99,7 @@ class Node(Protocol):
 
     @property
     def array_document(self) -> Mapping[str, JSON] | None:
-        """The array's own metadata document (`zarr.json` or `.zarray`), for the chunk path."""
+        """The array's own metadata document (`zarr.json`, `.zarray` or `attributes.json`), for the chunk path."""
         ...
 
     def child(self, path: str) -> Node:
@@ -94,6 +116,29 @@ class Node(Protocol):
 
     def consolidated(self) -> Mapping[str, Mapping[str, JSON]] | None:
         """Returns the consolidated copy that this group keeps: key relative to it (`0/.zarray`, `0/zarr.json`) -> document; None when there is none."""
+        ...
+
+    def file(self, name: str) -> bytes | None:
+        """Returns a file that lies directly in this node and is no document of its container (`.zlevels`, `info`, `0.link`); None when there is none."""
+        ...
+
+    def files(self) -> tuple[str, ...]:
+        """Returns the names of the files directly here, by listing; empty where a store cannot tell files from groups."""
+        ...
+
+    def values(self, path: str) -> tuple[float | str, ...] | None:
+        """Returns the values of a one-dimensional array below: the coordinates of an axis.
+
+        None when no such array is there, it has other than one axis, more than `MAX_VALUES` samples, or nothing that decodes was given.
+        Raises StorageError, DocumentError or UnsupportedError where it is there and cannot be read.
+        """
+        ...
+
+    def linked(self, target: str) -> Node:
+        """Returns the node of another folder that a document names (a link file, an XML reference), absolute or relative to this node.
+
+        Raises PathError unless links were allowed when the tree was opened; always for a URL. Source: reliability.md S1 to S4, formats.md 15.7.
+        """
         ...
 
 
@@ -113,12 +158,29 @@ class DocumentNode:
     consolidated
         Take children's documents from the root's consolidated copy where it has them: one request in place of one per
         node, and as stale as that copy. Otherwise only the real documents are read.
+    decode
+        What reads the values of a small array; without it `values` knows none.
+    look, follow
+        What a file system knows beside documents, see `Look` and `Follow`; other stores know neither.
     """
 
-    def __init__(self, get: Get, list: List, *, location: str, path: str = "", zarr_format: int | None = None, consolidated: bool = False) -> None:
+    def __init__(
+        self,
+        get: Get,
+        list: List,
+        *,
+        location: str,
+        path: str = "",
+        container: Container | None = None,
+        consolidated: bool = False,
+        decode: Decode | None = None,
+        look: Look | None = None,
+        follow: Follow | None = None,
+    ) -> None:
         self._get, self._list, self._root, self._path = get, list, location, path
-        self._format: int | None = zarr_format
-        self._probed = zarr_format is not None
+        self._container: Container | None = container
+        self._probed = container is not None
+        self._decode, self._look, self._follow = decode, look, follow
         self._use_copy = consolidated
         self._copy: dict[str, Mapping[str, JSON]] = {}
         self._read: dict[str, Mapping[str, JSON] | None] = {}
@@ -133,27 +195,40 @@ class DocumentNode:
         return f"{self._root}/{self._path}" if self._path else self._root
 
     @property
-    def zarr_format(self) -> int | None:
+    def container(self) -> Container | None:
         self._probe()
-        if self._format is None and (self._document(".zattrs") or self._document(".zgroup") or self._document(".zarray")) is not None:
-            self._format = 2
-        return self._format
+        if self._container is None:
+            if (self._document(".zattrs") or self._document(".zgroup") or self._document(".zarray")) is not None:
+                self._container = "zarr2"
+            elif self._document("attributes.json") is not None:
+                self._container = "n5"
+        return self._container
+
+    @property
+    def zarr_format(self) -> int | None:
+        return {"zarr2": 2, "zarr3": 3}.get(self.container or "")
 
     @property
     def kind(self) -> Kind:
-        if self.zarr_format == 3:
+        container = self.container
+        if container == "zarr3":
             document = self._document("zarr.json")
             node_type = None if document is None else document.get("node_type")
             return "absent" if document is None else "array" if node_type == "array" else "group"
+        if container == "n5":
+            document = self._document("attributes.json")
+            if document is None:
+                return "group" if self._path and self._is_folder() else "absent"
+            return "array" if is_n5_array(document) else "group"
         if self._document(".zarray") is not None:
             return "array"
-        return "absent" if self._document(".zgroup") is None else "group"
+        return "group" if self._document(".zgroup") is not None else self._without_documents()
 
     @property
     def attributes(self) -> Mapping[str, JSON]:
-        self._probe()
-        if self._format != 3:
-            return self._document(".zattrs") or {}
+        container = self._settled()
+        if container != "zarr3":
+            return self._document("attributes.json" if container == "n5" else ".zattrs") or {}
         attributes = (self._document("zarr.json") or _NOTHING).get("attributes", {})
         if not isinstance(attributes, Mapping):
             raise DocumentError(f"{self.location}/zarr.json: attributes is {word(attributes)}; expected an object")
@@ -161,11 +236,14 @@ class DocumentNode:
 
     @property
     def array_document(self) -> Mapping[str, JSON] | None:
-        self._probe()
-        if self._format != 3:
-            return self._document(".zarray")
-        document = self._document("zarr.json")
-        return document if document is not None and document.get("node_type") == "array" else None
+        container = self._settled()
+        if container == "zarr3":
+            document = self._document("zarr.json")
+            return document if document is not None and document.get("node_type") == "array" else None
+        if container == "n5":
+            document = self._document("attributes.json")
+            return document if document is not None and is_n5_array(document) else None
+        return self._document(".zarray")
 
     @property
     def array(self) -> ArrayInfo | None:
@@ -173,16 +251,19 @@ class DocumentNode:
         if document is None:
             return None
         if self._info is None:
-            zarr_format = 3 if self._format == 3 else 2
-            attributes = self.attributes if zarr_format == 2 else _NOTHING
-            self._info = parse_array_document(document, zarr_format, attributes=attributes, location=self.location)
+            if self._container == "n5":
+                self._info = parse_n5_document(document, location=self.location)
+            else:
+                zarr_format = 3 if self._container == "zarr3" else 2
+                attributes = self.attributes if zarr_format == 2 else _NOTHING
+                self._info = parse_array_document(document, zarr_format, attributes=attributes, location=self.location)
         return self._info
 
     def child(self, path: str) -> DocumentNode:
         plain = resolve(path, f"{self.location}:")
         if plain not in self._below:
             # Kept, so that arrays that several series share are read once.
-            node = DocumentNode(self._get, self._list, location=self._root, path=self._child_path(plain), zarr_format=self.zarr_format)
+            node = self._at(self._child_path(plain), self.container)
             node._copy = self._copy
             self._below[plain] = node
         return self._below[plain]
@@ -196,10 +277,32 @@ class DocumentNode:
         if not self._path:
             return None
         above, _, name = self._path.rpartition("/")
-        return DocumentNode(self._get, self._list, location=self._root, path=above), name
+        return self._at(above, None), name
+
+    def file(self, name: str) -> bytes | None:
+        data = self._get(self._child_path(resolve(name, f"{self.location}:")))
+        if data is not None and len(data) > MAX_DOCUMENT_BYTES:
+            raise LimitError(f"{self.location}/{name}: {len(data):,} bytes, and no honest metadata document has more than {MAX_DOCUMENT_BYTES:,}")
+        return None if data is None else bytes(data)
+
+    def files(self) -> tuple[str, ...]:
+        found = self._look(self._path) if self._look is not None else None
+        return tuple(sorted(found or (), key=_natural))
+
+    def values(self, path: str) -> tuple[float | str, ...] | None:
+        node = self.child(path)
+        info, document = node.array, node.array_document
+        if info is None or document is None or node.container is None or info.ndim != 1 or info.shape[0] > MAX_VALUES or self._decode is None:
+            return None
+        return tuple(self._decode(node._path, document, node.container))
+
+    def linked(self, target: str) -> Node:
+        if self._follow is None:
+            raise PathError(f"{self.location}: {target!r} leads out of the store; open that place itself")
+        return self._follow(self._path, target)
 
     def consolidated(self) -> Mapping[str, Mapping[str, JSON]] | None:
-        if self.zarr_format != 3:
+        if self.container != "zarr3":
             document = self._document(".zmetadata")
             entries = None if document is None else document.get("metadata")
             suffix = ""
@@ -214,19 +317,40 @@ class DocumentNode:
     def _child_path(self, path: str) -> str:
         return f"{self._path}/{path}" if self._path else path
 
+    def _at(self, path: str, container: Container | None) -> DocumentNode:
+        """Returns the node at another path of the same root."""
+        return DocumentNode(
+            self._get, self._list, location=self._root, path=path, container=container, decode=self._decode, look=self._look, follow=self._follow
+        )
+
+    def _is_folder(self) -> bool:
+        """True when this is a folder, or anything lies below this path: N5 groups need no document of their own."""
+        return self._look(self._path) is not None if self._look is not None else any(True for _ in self._list(self._path))
+
+    def _without_documents(self) -> Kind:
+        """Returns what a place without any document is: only a file system tells folders from nothing."""
+        return "folder" if self._look is not None and self._look(self._path) is not None else "absent"
+
     def _probe(self) -> None:
-        """Finds the format, and the consolidated copy when it was asked for."""
+        """Finds whether the container is Zarr v3, and the consolidated copy when it was asked for."""
         if self._probed:
             return
         self._probed = True
         if self._document("zarr.json") is not None:
-            self._format = 3
+            self._container = "zarr3"
         if self._use_copy:
             prefix = f"{self._path}/" if self._path else ""
-            if self._format is None and self._document(".zmetadata") is not None:
-                self._format = 2
-            if self._format is not None:
+            if self._container is None and self._document(".zmetadata") is not None:
+                self._container = "zarr2"
+            if self._container is not None:
                 self._copy = {prefix + key: value for key, value in (self.consolidated() or {}).items()}
+
+    def _settled(self) -> Container | None:
+        """Returns the container as far as one document tells: a Zarr v2 node is not asked for all of its documents."""
+        self._probe()
+        if self._container is None and self._document(".zattrs") is None:
+            return self.container
+        return self._container
 
     def _document(self, name: str) -> Mapping[str, JSON] | None:
         """Returns one document of this node, read once; from the consolidated copy when that has this node."""
@@ -257,11 +381,31 @@ class DocumentNode:
 
 
 class DictNode(DocumentNode):
-    """A node over a dict of keys to documents (`{"zarr.json": {...}, "0/zarr.json": {...}}`), which may also be raw bytes."""
+    """A node over a dict of keys to documents (`{"zarr.json": {...}, "0/zarr.json": {...}}`), which may also be raw bytes.
 
-    def __init__(self, documents: Mapping[str, Mapping[str, JSON] | bytes], *, location: str = "memory") -> None:
+    `values` are what one-dimensional arrays hold, by path.
+    """
+
+    def __init__(
+        self,
+        documents: Mapping[str, Mapping[str, JSON] | bytes],
+        *,
+        location: str = "memory",
+        values: Mapping[str, Sequence[float | str]] | None = None,
+    ) -> None:
         self.documents = documents
-        super().__init__(self._bytes, self._names, location=location)
+        self.held = values or {}
+        super().__init__(self._bytes, self._names, location=location, decode=self._held, look=self._files)
+
+    def _held(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
+        if path not in self.held:
+            raise StorageError(f"{self.location}: the values of {path!r} were not given")
+        return self.held[path]
+
+    def _files(self, path: str) -> Iterator[str] | None:
+        prefix = f"{path}/" if path else ""
+        below = [key.removeprefix(prefix) for key in self.documents if key.startswith(prefix)]
+        return (name for name in below if "/" not in name) if below else None
 
     def _bytes(self, key: str) -> bytes | None:
         value = self.documents.get(key)
@@ -275,18 +419,33 @@ class DictNode(DocumentNode):
 class FileNode(DocumentNode):
     """A node over a local folder: standard library only, so that it starts fast.
 
-    Symbolic links are followed inside the folder; one that leaves it raises PathError unless `follow_links` says otherwise.
+    Symbolic links are followed inside the folder; one that leaves it raises PathError unless `follow_links` says otherwise, which
+    also lets documents name other folders (`linked`).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, follow_links: bool = False, consolidated: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, follow_links: bool = False, consolidated: bool = False, decode: Decode | None = None) -> None:
         self.path = Path(path)
         self.follow_links = follow_links
         self._real = os.path.realpath(self.path)
-        super().__init__(self._bytes, self._names, location=str(self.path), consolidated=consolidated)
+        super().__init__(self._bytes, self._names, location=str(self.path), consolidated=consolidated, decode=decode, look=self._files, follow=self._elsewhere)
 
     def parent(self) -> tuple[DocumentNode, str] | None:
         full = self.path.absolute()
-        return None if full.parent == full else (FileNode(full.parent, follow_links=self.follow_links), full.name)
+        return None if full.parent == full else (FileNode(full.parent, follow_links=self.follow_links, decode=self._decode), full.name)
+
+    def _elsewhere(self, path: str, target: str) -> Node:
+        here = f"{self.path}/{path}" if path else str(self.path)
+        if "://" in target or "\0" in target or len(target) > 4096:
+            raise PathError(f"{here}: names {target[:80]!r}, which is no local folder; open that place itself")
+        found = Path(os.path.normpath(os.path.join(self._real, path, target)))
+        inside = os.path.realpath(found).startswith(self._real.rstrip(os.sep) + os.sep)
+        if not (inside or self.follow_links):
+            raise PathError(f"{here}: names {target!r}, outside the folder; allow links explicitly (--allow-links) when you trust it")
+        return FileNode(found, follow_links=self.follow_links, decode=self._decode)
+
+    def _files(self, path: str) -> Iterator[str] | None:
+        name = self._inside(path)
+        return _files_in(name) if os.path.isdir(name) else None
 
     def _inside(self, key: str) -> str:
         """Returns the real path behind a key. Raises PathError when links lead out of the folder."""
@@ -324,6 +483,14 @@ class FileNode(DocumentNode):
             return []
         except OSError as error:
             raise StorageError(f"{name}: cannot be listed ({error.strerror}); check the permissions and the disk") from error
+
+
+def _files_in(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries if not entry.is_dir())
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be listed ({error.strerror}); check the permissions and the disk") from error
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

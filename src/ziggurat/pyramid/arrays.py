@@ -238,15 +238,20 @@ class StoredArray:
     """Path of the array below `target`."""
     node: Documented
     """The array's node, whose document is read when the array is."""
+    info: ArrayInfo | None = None
+    """Facts, as the layout read them: its driver, and the driver's document; None for a Zarr array that no level lists."""
 
     def __call__(self) -> ChunkReader:
         """Returns the array's reader. Raises NotFound, StorageError or UnsupportedError."""
-        from ziggurat import storage
+        from ziggurat.pyramid import drivers
 
-        document = self.node.array_document
+        stated = None if self.info is None else self.info.document
+        document = self.node.array_document if stated is None else stated
         if document is None:
             raise NotFound(f"{self.node.location}: no array there")
-        return storage.open_array(storage.open_store(self.target), self.path, document, self.node.zarr_format or 2)
+        driver = "zarr" if self.info is None else self.info.driver
+        return drivers.open_array(driver, drivers.Stored(self.target, self.path, self.node.location, document, self.node.zarr_format))
 
     def __reduce__(self) -> tuple[type[StoredArray], tuple[object, ...]]:
-        return StoredArray, (self.target, self.path, _Kept(self.node.location, self.node.zarr_format, self.node.array_document))
+        kept = _Kept(self.node.location, self.node.zarr_format, self.node.array_document)
+        return StoredArray, (self.target, self.path, kept, self.info)

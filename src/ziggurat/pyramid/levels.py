@@ -131,8 +131,8 @@ class Hierarchy:
     problems: tuple[Problem, ...]
     layouts: tuple[str, ...]
     """Ids of every layout that the group satisfies, the most explicit first."""
-    reader: Callable[[str], Callable[[], ChunkReader]]
-    """Path of an array -> what opens it for reading."""
+    reader: Callable[[Level], Callable[[], ChunkReader]]
+    """A level -> what opens its array for reading."""
 
 
 class Pyramid:
@@ -151,7 +151,7 @@ class Pyramid:
         self.multiscale: Multiscale = _stated_only(multiscale) if as_written else multiscale
         """The metadata, layout-free; its `levels` hold those without an array too."""
         self.levels: tuple[LevelView, ...] = tuple(
-            LevelView(index, level, multiscale.axes, LazyArray(level.array, f"{hierarchy.location}/{level.path}", hierarchy.reader(level.path)))
+            LevelView(index, level, multiscale.axes, LazyArray(level.array, level.location or f"{hierarchy.location}/{level.path}", hierarchy.reader(level)))
             for index, level in enumerate(self.multiscale.levels)
             if level.array is not None
         )
@@ -242,7 +242,7 @@ class Pyramid:
 
     def _reader(self, path: str) -> ChunkReader:
         """Returns an array of the group, whether a series lists it or not, for reading chunk by chunk. Raises NotFound, PathError."""
-        return self._hierarchy.reader(path)()
+        return self._hierarchy.reader(Level(path))()
 
     def reconstruct(self, level: int = 0) -> NDArray[np.generic]:
         """Returns the gaussian level that a laplacian series of ours was made from, in memory.

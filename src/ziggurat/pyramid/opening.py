@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ziggurat import layouts
-from ziggurat.model import Multiscale
-from ziggurat.node import FileNode, Node, named_place
+from ziggurat.model import JSON, Level, Multiscale
+from ziggurat.node import Container, FileNode, Node, named_place
 from ziggurat.problems import DocumentError, NotFound, Report
 from ziggurat.pyramid.arrays import StoredArray
 from ziggurat.pyramid.levels import Hierarchy, Pyramid
@@ -119,11 +119,12 @@ class Place:
             return Place(node, node.location), name
         return Place(node, self.target, self.prefix.rpartition("/")[0]), name
 
-    def reader(self, path: str) -> StoredArray:
-        """Returns what opens the array at a path below this place."""
-        below = self.node.child(path)
-        whole = f"{self.prefix}/{path}" if self.prefix else path
-        return StoredArray(self.target, whole, below)
+    def reader(self, level: Level) -> StoredArray:
+        """Returns what opens the array of a level."""
+        if level.location is not None:
+            return StoredArray(level.location, "", _node(level.location), level.array)
+        whole = f"{self.prefix}/{level.path}" if self.prefix else level.path
+        return StoredArray(self.target, whole, self.node.child(level.path), level.array)
 
     def __reduce__(self) -> tuple[Callable[[object, str], Place], tuple[object, str]]:
         return _again, (self.target, self.prefix)
@@ -138,16 +139,28 @@ def _again(target: object, prefix: str) -> Place:
 def _node(target: object) -> Node:
     """Returns the node at a place; a local folder without any Zarr library."""
     if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
-        return FileNode(Path(target))
+        return FileNode(Path(target), decode=LocalValues(os.fspath(target)))
     from ziggurat import storage
 
     return storage.open_node(target)
 
 
+@dataclass(frozen=True, slots=True)
+class LocalValues:
+    """What reads the values of small arrays of a local folder; numpy and codecs are imported when the first is read."""
+
+    folder: str
+
+    def __call__(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
+        from ziggurat import storage
+
+        return storage.decoder(storage.open_store(self.folder))(path, document, container)
+
+
 def existing(target: object) -> Node:
     """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
     node = _node(target)
-    if node.kind != "absent":
+    if node.kind in ("group", "array") or (node.kind == "folder" and layouts.detect(node)):
         return node
     if not isinstance(node, FileNode):
         raise NotFound(f"{node.location}: no Zarr group or array there")

@@ -10,18 +10,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, MutableMapping
-from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
-from ziggurat.chunkio import ArraySpec, ByteStore, ChunkArray, ChunkReader, ChunkWriter, DictStore, Durability, FileStore, array_documents, why_not
+from ziggurat.chunkio import (
+    ArraySpec,
+    ByteStore,
+    ChunkArray,
+    ChunkReader,
+    ChunkWriter,
+    DictStore,
+    Durability,
+    FileStore,
+    array_documents,
+    read_region,
+    why_not,
+)
 from ziggurat.model import JSON
-from ziggurat.node import DocumentNode, FileNode, Node
+from ziggurat.node import Container, Decode, DocumentNode, FileNode, Node
 from ziggurat.problems import OptionError, StorageError, UnsupportedError
 from ziggurat.storage.codecs import refuse_unknown_codecs
 from ziggurat.storage.documents import consolidated, write_documents
 
-__all__ = ["consolidated", "create_array", "open_array", "open_node", "open_store", "open_writer", "write_documents"]
+__all__ = ["consolidated", "create_array", "decoder", "open_array", "open_node", "open_store", "open_writer", "write_documents"]
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -95,12 +106,12 @@ def open_node(target: object) -> Node:
     """
     if isinstance(target, str) and (url := _URL.match(target)):
         if url[1].lower() == "file":
-            return FileNode(_file_url(target))
+            return file_node(_file_url(target))
     elif isinstance(target, str | os.PathLike):
-        return FileNode(Path(target))
+        return file_node(target)
     store = open_store(target)
     if isinstance(store, FileStore):
-        return FileNode(store.root)
+        return file_node(store.root)
     location = target.rstrip("/") if isinstance(target, str) else repr(store)
 
     def get(key: str) -> bytes | bytearray | memoryview | None:
@@ -112,7 +123,25 @@ def open_node(target: object) -> Node:
             raise StorageError(f"{location}: cannot be listed; name the group or array itself")
         return list(listing(path))
 
-    return DocumentNode(get, names, location=location)
+    return DocumentNode(get, names, location=location, decode=decoder(store))
+
+
+def file_node(folder: str | os.PathLike[str], *, follow_links: bool = False) -> FileNode:
+    """Returns the node of a local folder that can also read the values of small arrays."""
+    return FileNode(folder, follow_links=follow_links, decode=decoder(FileStore(os.fspath(folder), read_only=True)))
+
+
+def decoder(store: ByteStore) -> Decode:
+    """Returns what reads all values of a one-dimensional array of a store: numbers as floats, strings as they are."""
+
+    def values(path: str, document: Mapping[str, JSON], container: Container) -> list[float | str]:
+        if container == "n5":
+            raise UnsupportedError(f"{path}: coordinates in an N5 container are not read")
+        array = open_array(store, path, document, 3 if container == "zarr3" else 2)
+        found: list[float | str] = read_region(array, tuple(slice(0, n) for n in array.shape)).tolist()
+        return found
+
+    return values
 
 
 def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int) -> ChunkReader:

@@ -1,0 +1,27 @@
+"""The rules of the layouts, as data: id, requirement, text, source; one file per family.
+
+`validation` attaches checks, `docs/generate.py` makes pages of them. A new family is a file here and a name in `TABLES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ziggurat.layouts.rules.common import COMMON
+from ziggurat.layouts.rules.founding import FOUNDING
+from ziggurat.layouts.rules.ome import OME
+from ziggurat.layouts.rules.ports import OURS, Rule
+from ziggurat.problems import Problem, Requirement
+
+__all__ = ["COMMON", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "Rule", "problem"]
+
+TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, COMMON)
+RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in (*FOUNDING, *OME, *COMMON)})
+"""Every rule by its id."""
+
+
+def problem(rule: str, loc: str, message: str, hint: str = "", *, requirement: Requirement | None = None) -> Problem:
+    """Returns a problem with requirement and source of its rule; `requirement` only where a version of the format asks for less."""
+    row = RULES[rule]
+    return Problem(rule, requirement or row.requirement, loc, message, hint, row.source)

@@ -1,0 +1,42 @@
+"""Who decodes an array: the table from `ArrayInfo.driver` to what opens it. A driver imports its library when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ziggurat import storage
+from ziggurat.chunkio import ChunkReader
+from ziggurat.model import JSON
+from ziggurat.problems import UnsupportedError
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array that is about to be opened."""
+
+    target: object
+    """What `storage.open_store` takes: a path, a URL, a store."""
+    path: str
+    """Path of the array below `target`."""
+    location: str
+    """Where it is, for messages."""
+    document: Mapping[str, JSON]
+    """The array's own metadata, or what the layout composed for the driver (`ArrayInfo.document`)."""
+    zarr_format: int | None
+
+
+def _zarr(stored: Stored) -> ChunkReader:
+    return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
+
+
+DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr})
+"""Name of a driver -> what opens an array with it, in C order."""
+
+
+def open_array(driver: str, stored: Stored) -> ChunkReader:
+    """Returns the reader of an array. Raises what the driver raises, and UnsupportedError for one that is not known."""
+    if driver not in DRIVERS:
+        raise UnsupportedError(f"{stored.location}: its samples are stored as {driver!r}, which can be described but not read; there are {', '.join(DRIVERS)}")
+    return DRIVERS[driver](stored)
