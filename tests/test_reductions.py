@@ -28,7 +28,16 @@ Array = NDArray[Any]
 Number = Any
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 FLOATS = ("float16", "float32", "float64")
-FOLDED = tuple(row for row in reductions.TABLE if not row.halo)
+VARIANTS = (
+    "median(source=base)",
+    "quantile(q=0.25)",
+    "quantile(q=1)",
+    "quantile(q=0.875, source=base)",
+    "mode(ignore=0)",
+    "mode(ignore=2)",
+)
+"""Rows with something said in brackets, for the shared tests."""
+FOLDED = (*(row for row in reductions.TABLE if not row.halo), *map(find, VARIANTS))
 
 
 # ---------------------------------------------------------------- the oracle: windows as lists of Python numbers
@@ -48,8 +57,16 @@ def median_of(window: list[Number]) -> Number:
     return round(middle) if isinstance(low, int) else float(middle)
 
 
-def mode_of(window: list[Number]) -> Number:
-    return min(Counter(window).items(), key=lambda item: (-item[1], item[0]))[0]
+def quantile_of(window: list[Number], q: Fraction) -> Number:
+    ordered, at = sorted(window), (len(window) - 1) * q
+    low, high = ordered[math.floor(at)], ordered[math.ceil(at)]
+    value = Fraction(low) + (Fraction(high) - Fraction(low)) * (at - math.floor(at))
+    return round(value) if isinstance(low, int) else float(value)
+
+
+def mode_of(window: list[Number], ignore: Number = None) -> Number:
+    others = [x for x in window if x != ignore] or window
+    return min(Counter(others).items(), key=lambda item: (-item[1], item[0]))[0]
 
 
 ORACLES: MappingProxyType[str, Callable[[list[Number]], Number]] = MappingProxyType(
@@ -59,7 +76,14 @@ ORACLES: MappingProxyType[str, Callable[[list[Number]], Number]] = MappingProxyT
         "min": min,
         "max": max,
         "median": median_of,
+        "median(source=base)": median_of,
+        "quantile": median_of,
+        "quantile(q=0.25)": lambda window: quantile_of(window, Fraction(1, 4)),
+        "quantile(q=1)": max,
+        "quantile(q=0.875, source=base)": lambda window: quantile_of(window, Fraction(7, 8)),
         "mode": mode_of,
+        "mode(ignore=0)": lambda window: mode_of(window, 0),
+        "mode(ignore=2)": lambda window: mode_of(window, 2),
         "any": max,
         "all": min,
     }
@@ -419,9 +443,104 @@ def test_dtypes_that_a_row_does_not_take_are_refused_with_a_way_out() -> None:
         bind(find("mean"), np.dtype(bool), [(2,)], base_shape=(4,))
 
 
-def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(OptionError, match="reduction 'average': there is none of that name; expected one of mean, stride, min"):
-        find("average")
+def test_unknown_names_list_what_there_is_and_name_the_nearest() -> None:
+    with pytest.raises(OptionError, match=r"reduction 'avrage': there is none of that name \(did you mean 'average'\?\); expected one of mean, stride, min"):
+        find("avrage")
+    with pytest.raises(OptionError, match="reduction 'zoom': there is none of that name; expected one of mean, stride, min"):
+        find("zoom")
+
+
+@pytest.mark.parametrize(("alias", "name"), reductions.ALIASES.items())
+def test_other_peoples_words_are_rows(alias: str, name: str) -> None:
+    assert find(alias).name == name
+    assert alias not in {row.name for row in reductions.TABLE}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("quantile(q=1.5)", "found q=1.5, expected a number from 0 to 1"),
+        ("quantile(q=-0.1)", "found q=-0.1, expected a number from 0 to 1"),
+        ("quantile(q=nan)", "found q=nan, expected a number from 0 to 1"),
+        ("quantile(q=high)", "found q=high, expected a number from 0 to 1"),
+        ("quantile(p=0.5)", "found p=0.5, expected q or source"),
+        ("mean(q=0.5)", "found q=0.5, expected nothing in brackets"),
+        ("mean(source=previous)", "found source=previous, expected source=base, the only one that it has"),
+        ("median(source=above)", "found source=above, expected source=base or source=previous"),
+        ("mode(ignore=sky)", "found ignore=sky, expected a number"),
+        ("mode(ignore)", "found 'ignore' in brackets, expected name=value"),
+        ("mode(ignore=0", "expected a name such as 'mean'"),
+    ],
+)
+def test_what_is_said_in_brackets_is_checked(name: str, wrong: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(wrong)):
+        find(name)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_quantiles_of_integers_are_exact_for_every_q(data: st.DataObject) -> None:
+    dtype = data.draw(st.sampled_from(INTEGERS))
+    q = data.draw(st.integers(0, 1000)) / 1000
+    shape, factors = (data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))), (data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5)))
+    base = samples(np.random.default_rng(data.draw(st.integers(0, 2**32))), dtype, shape, data.draw(st.integers(0, 1)))
+    found = reduce_array(find(f"quantile(q={q})"), base, [factors])[0]
+    for index in np.ndindex(*found.shape):
+        window = base[tuple(slice(i * f, i * f + f) for i, f in zip(index, factors, strict=True))].ravel().tolist()
+        assert found[index] == quantile_of(window, Fraction(str(q)))
+
+
+@pytest.mark.parametrize("q", [0.0, 0.1, 1 / 3, 0.5, 0.9, 1.0])
+def test_quantiles_of_floats_are_numpys(q: float) -> None:
+    q = round(q, 9)
+    base = np.random.default_rng(1).standard_normal((20, 30))
+    base[np.random.default_rng(2).random(base.shape) < 0.4] = math.nan
+    blocks = base.reshape(5, 4, 10, 3).transpose(0, 2, 1, 3).reshape(5, 10, 12)
+    np.testing.assert_allclose(reduce_array(find(f"quantile(q={q})"), base, [(4, 3)])[0], np.nanquantile(blocks, q, axis=-1), rtol=1e-13)
+
+
+def own_spread(block: Array, axes: tuple[int, ...]) -> Array:
+    return np.asarray(np.ptp(block, axes))
+
+
+def test_a_function_of_windows_is_a_reduction() -> None:
+    base = samples(np.random.default_rng(2), "uint16", (7, 9), 1)
+    for source, of in ((None, lambda level, k: level), ("base", lambda level, k: base)):
+        row = reductions.reduction(own_spread, name="spread", source=source)
+        assert (row.composes, row.word) == (source == "base", "spread")
+        found = reduce_array(row, base, [(2, 3), (2, 2)])
+        level = base
+        for k, factors in enumerate([(2, 3), (2, 2)] if source is None else [(2, 3), (4, 6)]):
+            level = of(level, k)
+            (a, b), (n, m) = factors, level.shape
+            level = np.array([[np.ptp(level[i : i + a, j : j + b]) for j in range(0, m, b)] for i in range(0, n, a)])
+            np.testing.assert_array_equal(found[k], level)
+        assert len(fold_in_tiles(row, base, [(2, 3), (2, 1)], (2, 1), None)) == 2
+
+
+def test_what_a_function_returns_is_fitted_into_the_dtype_of_the_base() -> None:
+    base = np.array([1, 2, 250, 255, 9], np.uint8)
+    halves = reductions.reduction(lambda block, axes: block.mean(axes) * 2, name="twice")
+    assert reduce_array(halves, base, [(2,)])[0].tolist() == [3, 255, 18]
+    signed = reductions.reduction(lambda block, axes: -block.astype(np.int64).sum(axes), name="less")
+    assert reduce_array(signed, base, [(2,)])[0].tolist() == [0, 0, 0]
+    with pytest.raises(OptionError, match=r"reduction 'all_of_it': the function returned shape \(\), expected \(2,\): one value per window"):
+        reduce_array(reductions.reduction(lambda block, axes: block.sum(), name="all_of_it"), base, [(2,)])
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"name": "mean"}, "found the name 'mean'"),
+        ({"name": "my mean"}, "found the name 'my mean'"),
+        ({"name": "x", "anchor": "left"}, "found the anchor 'left'"),
+        ({"name": "x", "f": 3}, "found 3, expected a function"),
+        ({"name": "x", "source": "above"}, "found source=above"),
+    ],
+)
+def test_a_reduction_of_ones_own_is_checked(values: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(wrong)):
+        reductions.reduction(**{"f": own_spread, **values})
 
 
 def test_factors_and_nodata_are_checked() -> None:

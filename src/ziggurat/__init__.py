@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ziggurat.planner import BuildOptions, BuildPlan
     from ziggurat.problems import Problem, Report, ZigguratError
     from ziggurat.pyramid import LevelView, Pyramid, check, list_multiscales, open
+    from ziggurat.reductions import reduction
     from ziggurat.transfer import UpgradeResult, upgrade
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "list_multiscales",
     "open",
     "plan",
+    "reduction",
     "upgrade",
 ]
 
@@ -48,6 +50,7 @@ _ROOMS = (
     ("planner", ("BuildOptions", "BuildPlan")),
     ("problems", ("Problem", "Report", "ZigguratError")),
     ("pyramid", ("LevelView", "Pyramid", "check", "list_multiscales", "open")),
+    ("reductions", ("reduction",)),
     ("transfer", ("UpgradeResult", "upgrade")),
 )
 

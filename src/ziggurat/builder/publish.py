@@ -62,8 +62,8 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
         kwargs["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
     if plan.residual_base:
         kwargs["residual_base"] = plan.residual_base
-    method: dict[str, JSON] = {"method": f"ziggurat.{plan.reduction}", "version": version, "args": [], "kwargs": kwargs}
-    return Multiscale(levels, plan.axes, name=plan.name, type=plan.reduction, method=method, layout=plan.layout)
+    method: dict[str, JSON] = {"method": f"ziggurat.{plan.word}", "version": version, "args": [], "kwargs": kwargs}
+    return Multiscale(levels, plan.axes, name=plan.name, type=plan.word, method=method, layout=plan.layout)
 
 
 def publish(site: Site, destination: Destination, version: str) -> None:

@@ -228,9 +228,7 @@ def _check_levels(destination: Destination, plan: BuildPlan) -> None:
     node = _node(destination)
     for level in plan.levels[1:]:
         if node.child(level.path).kind != "absent":
-            raise TargetExists(
-                f"{destination.location}: a node {level.path!r} is already there; say names= (such as names='{plan.reduction}{{k}}') or --overwrite"
-            )
+            raise TargetExists(f"{destination.location}: a node {level.path!r} is already there; say names= (such as names='{plan.word}{{k}}') or --overwrite")
 
 
 def _node(destination: Destination) -> Node:

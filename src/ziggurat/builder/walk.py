@@ -119,7 +119,7 @@ class Walk:
         n = math.prod(shape)
         values, at = [], 0
         for dtype in self._bound.carry_dtypes(k + 1):
-            values.append(np.frombuffer(data, dtype, n, at).reshape(shape))
+            values.append(np.frombuffer(data, dtype, n, at).reshape(shape + dtype.shape))
             at += n * dtype.itemsize
         weights = np.frombuffer(data, self._bound.weight_dtype(k + 1), n, at).reshape(shape) if len(data) > at else None
         return Carry(tuple(values), weights)
@@ -198,7 +198,7 @@ class Walk:
 
     def _buffer(self, what: object, shape: Shape, dtype: np.dtype[np.generic]) -> AnyArray:
         found = self._local.buffers.get(what)
-        if found is None or found.shape != shape:
+        if found is None or found.shape != shape + dtype.shape:
             found = self._local.buffers[what] = np.empty(shape, dtype)
         return found
 
@@ -371,7 +371,7 @@ class Walk:
         inside = tuple((max(low, x * c), min(high, x * c + c)) for (low, high), x, c in zip(box, j, writer.chunks, strict=True))
         place = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(inside, box, strict=True))
         part = Carry(tuple(v[place] for v in carry.values), None if carry.weights is None else carry.weights[place])
-        shape = part.values[0].shape
+        shape = tuple(b - a for a, b in inside)
         block = self._buffer(("block", k), writer.chunks, writer.dtype)
         samples = block if shape == writer.chunks else np.empty(shape, writer.dtype)
         self._bound.finish(k, part, self._counts(k, inside), samples)

@@ -1,4 +1,4 @@
-"""Median and mode of each window, by sorting networks that run over whole slabs at once.
+"""Quantiles and mode of each window, by sorting networks that run over whole slabs at once.
 
 A window's samples are gathered into rows, one row per place in the window, and each comparator of the network is one
 `minimum` and one `maximum` over all windows of the slab. Comparators that no wanted output depends on are left out.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -103,25 +104,76 @@ def midpoint(low: Array, high: Array) -> Array:
     return middle
 
 
+HALF = Fraction(1, 2)
+
+
+def between(low: Array, high: Array, share: Fraction) -> Array:
+    """Returns what lies `share` (0 to 1) of the way from `low` to `high` (arrays of one dtype, `low <= high`), without overflow.
+
+    Integers half to even, exactly for a `share` whose denominator is at most 10**9; floats in float64, rounded once; half the way as `midpoint` has it.
+    """
+    if share == HALF:
+        return midpoint(low, high)
+    if not share:
+        return low
+    if low.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            wide = low.astype(np.float64)
+            # two products: the way from low to high may be longer than float64 reaches
+            value: Array = np.where(low == high, wide, wide * float(1 - share) + high.astype(np.float64) * float(share))
+            return value.astype(low.dtype)
+    n, part = np.uint64(share.denominator), np.uint64(share.numerator)
+    apart = high.astype(np.uint64) - low.astype(np.uint64)  # modulo 2**64: exact, for it is not negative
+    steps, rest = apart // n, apart % n
+    rest *= part
+    moved = steps * part + rest // n
+    rest %= n
+    value = low.astype(np.uint64) + moved
+    rest += rest
+    rest += value & np.uint64(1)  # a tie goes up from an odd value only
+    value += rest > n
+    return value.astype(low.dtype)
+
+
+def quantile(block: Array, factors: Factors, out: Array, nodata: complex | None, q: float | Fraction = HALF) -> None:
+    """Writes the quantile `q` (0 to 1) of each window: of n samples in order, that at place `(n - 1) * q`, or between the two beside it.
+
+    NaN and `nodata` are no samples; a window without samples becomes `nodata`, or NaN when that is not said.
+    """
+    share = q if isinstance(q, Fraction) else Fraction(repr(q))
+    for inside, windows, window in cuts(block.shape, factors):
+        part, target = block[inside], out[windows]
+        for some, where in slabs(part.shape, part.itemsize, window):
+            _quantile_slab(part[some], window, target[where], nodata, share)
+
+
 def median(block: Array, factors: Factors, out: Array, nodata: complex | None) -> None:
     """Writes the median of each window: the middle sample, or the mean of the middle two (integers half to even).
 
     NaN and `nodata` are no samples; a window without samples becomes `nodata`, or NaN when that is not said.
     """
-    for inside, windows, window in cuts(block.shape, factors):
-        part, target = block[inside], out[windows]
-        for some, where in slabs(part.shape, part.itemsize, window):
-            _median_slab(part[some], window, target[where], nodata)
+    quantile(block, factors, out, nodata)
 
 
-def _median_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:
+def _place(n: int, q: Fraction) -> tuple[int, int, Fraction]:
+    """Returns the two places of `n` sorted samples that the quantile lies between, and how far from the first.
+
+    >>> _place(4, HALF), _place(5, Fraction(1, 4))
+    ((1, 2, Fraction(1, 2)), (1, 1, Fraction(0, 1)))
+    """
+    at = (n - 1) * q
+    low = math.floor(at)
+    return low, math.ceil(at), at - low
+
+
+def _quantile_slab(block: Array, window: Factors, out: Array, nodata: complex | None, q: Fraction) -> None:
     n = math.prod(window)
-    low, high = (n - 1) // 2, n // 2
+    low, high, share = _place(n, q)
     rows = np.empty((n + 1, *out.shape), block.dtype)
     for row, view in zip(rows, _places(block, window), strict=False):
         row[...] = view
     at = _sort_rows(rows, (low, high))
-    out[...] = rows[at[low]] if n % 2 else midpoint(rows[at[low]], rows[at[high]])
+    out[...] = between(rows[at[low]], rows[at[high]], share)
     doubtful = np.isnan(out) if block.dtype.kind == "f" else np.zeros(1, bool)
     if nodata is not None:
         holds = np.empty(out.shape, bool)
@@ -129,13 +181,13 @@ def _median_slab(block: Array, window: Factors, out: Array, nodata: complex | No
         doubtful = holds | doubtful
     if doubtful.any():
         few = np.flatnonzero(doubtful)
-        out[np.unravel_index(few, out.shape)] = _median_of_valid(_gather(np.ascontiguousarray(block), window, few)[:n], nodata)
+        out[np.unravel_index(few, out.shape)] = _quantile_of_valid(_gather(np.ascontiguousarray(block), window, few)[:n], nodata, q)
     if block.dtype.kind == "f":
         unsign_zeros(out)
 
 
-def _median_of_valid(samples: Array, nodata: complex | None) -> Array:
-    """Returns the medians over axis 0 of what is not missing, `(n_samples, n_windows)` -> `(n_windows,)`."""
+def _quantile_of_valid(samples: Array, nodata: complex | None, q: Fraction) -> Array:
+    """Returns the quantiles over axis 0 of what is not missing, `(n_samples, n_windows)` -> `(n_windows,)`."""
     kind = samples.dtype.type
     missing = np.isnan(samples) if samples.dtype.kind == "f" else np.zeros(samples.shape, bool)
     if nodata is not None:
@@ -143,9 +195,11 @@ def _median_of_valid(samples: Array, nodata: complex | None) -> Array:
     samples[missing] = np.inf if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max  # sorted last; among equals it does not matter
     samples.sort(axis=0)
     n_valid = samples.shape[0] - missing.sum(axis=0)
-    middle = [np.take_along_axis(samples, np.maximum(at, 0)[np.newaxis], axis=0)[0] for at in ((n_valid - 1) // 2, n_valid // 2 * (n_valid > 0))]
-    result = midpoint(middle[0], middle[1])
-    result[n_valid == 0] = kind(math.nan if nodata is None else nodata)
+    result = np.full(samples.shape[1], kind(math.nan) if nodata is None and samples.dtype.kind == "f" else kind(nodata or 0))
+    for n in np.unique(n_valid[n_valid > 0]).tolist():
+        these = np.flatnonzero(n_valid == n)
+        low, high, share = _place(n, q)
+        result[these] = between(samples[low, these], samples[high, these], share)
     return result
 
 
@@ -164,6 +218,24 @@ def mode(block: Array, factors: Factors, out: Array, nodata: complex | None) -> 
             _mode_slab(np.ascontiguousarray(part[some]), window, target[where], nodata)
     if nodata is not None and block.dtype.kind == "f":
         out[np.isnan(out)] = nodata  # of windows that hold one sample only
+
+
+def mode_ignoring(block: Array, factors: Factors, out: Array, nodata: complex | None, ignore: complex | None = None) -> None:
+    """Writes the most frequent value other than `ignore` of each window; `ignore` where there is nothing else, missing samples apart."""
+    if ignore is None or ignore == nodata:
+        mode(block, factors, out, nodata)
+        return
+    background = block.dtype.type(ignore)
+    if nodata is None and block.dtype.kind != "f":
+        mode(block, factors, out, ignore)
+        return
+    gone = block != block
+    if nodata is not None:
+        gone |= block == block.dtype.type(nodata)
+    mode(np.where(gone, background, block), factors, out, ignore)
+    present = np.empty(out.shape, bool)
+    fold(~gone, factors, present, np.logical_or)
+    out[~present] = math.nan if nodata is None else nodata
 
 
 def _mode_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:

@@ -10,16 +10,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ziggurat import layouts
+from ziggurat import layouts, reductions
 from ziggurat.model import Axis, Kind, SourceInfo, kind_of
 from ziggurat.planner.options import MAX_LEVELS, BuildOptions, named_axes, per_axis, whole
 from ziggurat.planner.table import count_text
 from ziggurat.problems import LayoutError, OptionError, PlanError
+from ziggurat.reductions import Reduction
 
 Shape = tuple[int, ...]
 
-AVERAGING = ("mean", "median", "gaussian", "laplacian")
-"""Reductions that make values which no sample had: wrong for labels."""
 COARSEST_PIXELS = 1024
 """One level must be at most this long in every reduced axis, so that a viewer shows the whole at once."""
 SHARD_FROM_OBJECTS = 20_000
@@ -96,10 +95,10 @@ def choose_axes(info: SourceInfo, options: BuildOptions) -> tuple[tuple[Axis, ..
     return axes, notes
 
 
-def choose_kind(info: SourceInfo, options: BuildOptions) -> tuple[Kind, str]:
-    """Returns the kind of the samples and the name of the reduction."""
+def choose_kind(info: SourceInfo, options: BuildOptions) -> tuple[Kind, Reduction]:
+    """Returns the kind of the samples and the reduction of their levels."""
     dtype = np.dtype(info.array.dtype)
-    said = options.reduction if isinstance(options.reduction, str | None) else options.reduction.name
+    said = reductions.find(options.reduction) if isinstance(options.reduction, str) else options.reduction
     kind = options.kind or info.kind
     if kind is None:
         if dtype.kind == "b":
@@ -112,12 +111,14 @@ def choose_kind(info: SourceInfo, options: BuildOptions) -> tuple[Kind, str]:
                 "say kind='labels' (levels by mode) or kind='image' (levels by mean)"
             )
         else:
-            kind = "labels" if said == "mode" else "image"
-    reduction = said or ("mean" if kind == "image" else "mode")
-    if kind == "labels" and reduction in AVERAGING and not options.force:
+            kind = "labels" if said.word == "mode" else "image"
+    row = said or reductions.find("mean" if kind == "image" else "mode")
+    if kind == "labels" and dtype.kind in "fc" and options.dtype is None and not options.force:
+        raise OptionError(f"kind: labels are whole numbers, found {dtype.name}; say dtype='int32' and force=True to convert them, or kind='image'")
+    if kind == "labels" and row.invents and not options.force:
         why = f" ({info.kind_reason})" if info.kind_reason and options.kind is None else ""
-        raise OptionError(f"reduction: {reduction!r} would make labels that nobody drew{why}; take 'mode', or say force=True")
-    return kind, reduction
+        raise OptionError(f"reduction: {row.name!r} would make labels that nobody drew{why}; take 'mode', or say force=True")
+    return kind, row
 
 
 def choose_form(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, target: Target) -> tuple[Form, tuple[str, ...]]:

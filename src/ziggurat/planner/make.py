@@ -47,8 +47,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         When the layout cannot hold the axes, or the reduction does not take the dtype.
     """
     axes, notes = choices.choose_axes(info, options)
-    kind, name = choices.choose_kind(info, options)
-    row = options.reduction_row or reductions.find(name)
+    kind, row = choices.choose_kind(info, options)
     form, form_notes = choices.choose_form(info, axes, options, target)
     frame = _frame(info, axes, options, form)
     known = frame.scale if frame.scale_is_known else None

@@ -67,7 +67,7 @@ class BuildOptions:
             if not isinstance(getattr(self, what), str | None):
                 raise OptionError(f"{what}: found {getattr(self, what)!r}, expected a text")
         if self.reduction_row is not None and not hasattr(self.reduction_row, "factory"):
-            raise OptionError(f"reduction: found {self.reduction!r}, expected a name such as 'mean', or a row as in ziggurat.reductions.TABLE")
+            raise OptionError(f"reduction: found {self.reduction!r}, expected a name such as 'mean', or what ziggurat.reduction() makes of a function")
         if not isinstance(self.names, str | Sequence | None) or not all(isinstance(name, str) for name in self.names or ()):
             raise OptionError(f"names: found {self.names!r}, expected a template such as 'G{{k}}', or a list of texts")
         if not isinstance(self.unit, str | Mapping | None):

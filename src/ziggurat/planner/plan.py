@@ -66,6 +66,7 @@ class BuildPlan:
     """Permutation of the source's axes when the layout needs another order than the source has."""
     kind: Kind
     reduction: str
+    """Name of the row, with what was said in brackets."""
     anchor: str
     composes: bool
     halo: bool
@@ -105,6 +106,11 @@ class BuildPlan:
     @property
     def n_levels(self) -> int:
         return len(self.levels)
+
+    @property
+    def word(self) -> str:
+        """The reduction's bare name."""
+        return self.reduction.partition("(")[0]
 
     @property
     def n_tasks(self) -> int:

@@ -5,22 +5,27 @@ reduction is one row, one kernel where none fits, and one oracle in the tests; `
 """
 
 from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_weighing
-from ziggurat.reductions.foldings import Windows, coverage
+from ziggurat.reductions.foldings import Gathered, Windows, coverage
+from ziggurat.reductions.names import ALIASES, find
+from ziggurat.reductions.own import reduction
 from ziggurat.reductions.page import markdown
-from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Reduction, Setting, Weighing, difference_dtype
+from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Parameter, Reduction, Setting, Weighing, difference_dtype
 from ziggurat.reductions.smoothing import expanded_dtype
-from ziggurat.reductions.table import TABLE, find
+from ziggurat.reductions.table import TABLE
 from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array, weighed
 
 __all__ = [
+    "ALIASES",
     "TABLE",
     "AnyArray",
     "Carry",
     "Counts",
     "Filter",
     "Folding",
+    "Gathered",
     "Kernel",
     "Pads",
+    "Parameter",
     "Reduction",
     "Setting",
     "Weighing",
@@ -37,5 +42,6 @@ __all__ = [
     "markdown",
     "reconstruct",
     "reduce_array",
+    "reduction",
     "weighed",
 ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
 
-from ziggurat.geometry import Factors
+from ziggurat.geometry import Factors, cumulative_factors
 from ziggurat.kernels import ranks, weights, windows
 from ziggurat.problems import PlanError
-from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting, Weighing
+from ziggurat.reductions.ports import AnyArray, AnyDType, Carry, Counts, Folding, Kernel, Setting, Value, Weighing
 
 MOST_SPLIT = 1 << 31
 """Most samples whose split sum of 64-bit integers can be divided: the remainder of the high limb and the low limb share 64 bits."""
@@ -299,12 +301,69 @@ def coverage(carry: Carry, counts: Counts, weighing: Weighing, out: AnyArray) ->
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Factory of reductions that are one kernel over the samples of a window: the newcomer's row needs no more."""
+    """Factory of reductions that are one kernel over the samples of a window: the newcomer's row needs no more.
 
+    What is said in brackets is given to the kernel by name.
+    """
+
+    kernel: Callable[..., None]
+
+    def __call__(self, setting: Setting, **said: Value) -> Folding:
+        return SampleFolding(setting, partial(self.kernel, **said) if said else self.kernel)
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredFolding:
+    """Any kernel, from the base at every level: what travels up are the base samples themselves, as many as lie under a sample.
+
+    A carry is as large as the base samples under it, so a level is planned only while these fit the memory.
+    """
+
+    setting: Setting
     kernel: Kernel
 
-    def __call__(self, setting: Setting) -> Folding:
-        return SampleFolding(setting, self.kernel)
+    def _window(self, level: int) -> Factors:
+        """Returns the most base samples that lie under a sample of `level`, per axis."""
+        cumulative = cumulative_factors(self.setting.ladder, len(self.setting.base_shape))[level]
+        return tuple(min(f, n) for f, n in zip(cumulative, self.setting.base_shape, strict=True))
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        return (np.dtype((self.setting.dtype, (math.prod(self._window(level)),))),)
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return np.dtype(np.uint8)  # samples say themselves whether they are missing
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        below, above, n_axes = self._window(level - 1), self._window(level), len(factors)
+        samples = child.values[0].reshape((*child.values[0].shape[:n_axes], *below))
+        place = out[0].reshape((*out[0].shape[:-1], *above))  # splits the last axis: a view
+        for step in product(*map(range, factors)):
+            taken = samples[tuple(slice(i, None, f) for i, f in zip(step, factors, strict=True))]
+            here = tuple(slice(0, n) for n in taken.shape[:n_axes])
+            slots = tuple(slice(i * b, min(i * b + b, a)) for i, b, a in zip(step, below, above, strict=True))
+            target = place[here + slots]
+            target[...] = taken[here + tuple(slice(0, n) for n in target.shape[n_axes:])]
+        return None
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        values, n_axes = carry.values[0], out.ndim
+        held = values.reshape((*values.shape[:n_axes], *self._window(level)))
+        turns = tuple(axis for i in range(n_axes) for axis in (i, n_axes + i))
+        for parts in product(*counts):
+            place, window = tuple(where for where, _ in parts), tuple(n for _, n in parts)
+            some = held[place + tuple(slice(0, n) for n in window)]
+            block = some.transpose(turns).reshape([a * b for a, b in zip(some.shape[:n_axes], window, strict=True)])
+            self.kernel(block, window, out[place], self.setting.nodata)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Factory of what makes every level from the base samples by one kernel."""
+
+    kernel: Callable[..., None]
+
+    def __call__(self, setting: Setting, **said: Value) -> Folding:
+        return GatheredFolding(setting, partial(self.kernel, **said) if said else self.kernel)
 
 
 def first_sample(block: AnyArray, factors: Factors, out: AnyArray, nodata: complex | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from ziggurat.reductions.names import ALIASES
 from ziggurat.reductions.ports import Reduction
 from ziggurat.reductions.table import TABLE
 
@@ -15,9 +16,27 @@ A *window* is a box of `factors` samples; windows lie side by side from the arra
 partial. *Composes* means that a level is what the base itself gives; what does not compose is defined from the level before.
 No value depends on chunks, shards, tiles, threads or interruptions: a window is never split, its samples are combined in one fixed
 order (first axis first, ascending), and a filter adds its taps in one fixed order.
+
+What there is to say about a reduction stands in brackets behind its name, on the command line as in Python: `quantile(q=0.9)`,
+`mode(ignore=0)`. The metadata keeps it all: `type` is the bare word, `metadata.kwargs.reduction` the whole. Where a reduction
+does not compose, `source=base` makes every level from the base all the same, and `metadata.kwargs.source` says so.
 """
 
-TAIL = """## Adding a reduction
+TAIL = """## A reduction of your own
+
+```python
+import numpy as np
+import ziggurat as zg
+
+scan = np.random.default_rng(0).integers(0, 4096, (300, 400), "uint16")
+spread = zg.reduction(np.ptp, name="spread")  # f(block, axes), as NumPy's functions take them
+zg.build(scan, "spread.zarr", reduction=spread, levels=3)
+```
+
+`zg.reduction` takes a function of a block of windows and the axes of the samples in it, and says of it where a value lies (`anchor`),
+whether values of values are values of all samples (`composes`), and whether every level is made from the base (`source="base"`).
+
+## Adding a reduction
 
 One row, and one oracle in the tests. A row that needs its window only has a kernel `kernel(block, factors, out, nodata)`, which writes one
 sample per window (a partial window at the end holds what is there), wrapped as `factory=Windows(kernel)`; everything else (tiles, threads,
@@ -54,10 +73,15 @@ def _section(row: Reduction) -> str:
         if row.anchor == "centre"
         else "the window's first sample: no shift",
         "defined from": "the base" if row.composes else "the level before",
+        **{f"in brackets, `{p.name}`": p.summary for p in row.parameters},
+        **({"in brackets, `source=base`": row.at_base} if row.from_base is not None else {}),
         "dtypes": ", ".join(row.dtypes),
         "other dtypes": row.refusal or "refused",
         "source": row.source,
     }
+    other = [f"`{alias}`" for alias, name in ALIASES.items() if name.partition("(")[0] == row.name]
+    if other:
+        facts["other people's words"] = ", ".join(other)
     lines = "\n".join(f"- **{key}**: {value}" for key, value in facts.items())
     return f"## {row.name}\n\n{row.summary}\n\n{lines}\n"
 

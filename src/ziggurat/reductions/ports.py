@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ziggurat.geometry import Anchor, Factors, cumulative_factors
+from ziggurat.problems import OptionError
 
 AnyArray = NDArray[np.generic]
 AnyDType: TypeAlias = "np.dtype[np.generic]"
@@ -151,6 +153,19 @@ class Setting:
 
 
 Stores = Literal["samples", "differences"]
+Value: TypeAlias = "int | float | str"
+"""Of a parameter, as it was said: a number or a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One thing that can be said about a reduction in brackets behind its name, such as `q` in `quantile(q=0.9)`."""
+
+    name: str
+    """A keyword of the row's `factory`, whose default holds when nothing is said."""
+    summary: str
+    check: Callable[[Value], Value]
+    """Returns the value as the factory takes it; raises ValueError with the words of what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +179,7 @@ class Reduction:
     """True when a level made from the level before is what the base gives directly, so that everything can be carried up at once."""
     dtypes: tuple[str, ...]
     """numpy's names of the dtypes that it takes."""
-    factory: Callable[[Setting], Folding | Filter] = field(compare=False)
+    factory: Callable[..., Folding | Filter] = field(compare=False)
     """Gives a `Filter` when `halo` is true, else a `Folding`; both picklable."""
     summary: str
     window: str
@@ -185,6 +200,57 @@ class Reduction:
     """What to do with a dtype that it does not take."""
     source: str = ""
     """Where the rule comes from."""
+    invents: bool = False
+    """True when a level may hold values that no sample had: wrong for labels."""
+    from_base: Callable[..., Folding] | None = field(default=None, compare=False)
+    """Of a reduction that does not compose: its arithmetic where every level is made from the base all the same (`source=base`)."""
+    at_base: str = "exact at every level; refused where the base samples under one tile do not fit the memory"
+    """What `source=base` costs, in words."""
+    parameters: tuple[Parameter, ...] = ()
+    """What can be said in brackets; each is a keyword of `factory`, of `from_base` and of `converts` where these are there."""
+    converts: Callable[..., AnyDType] | None = field(default=None, compare=False)
+    """Gives the dtype of the levels from the base's; None: they have the base's."""
+
+    @property
+    def word(self) -> str:
+        """The bare name, without what was said in brackets."""
+        return self.name.partition("(")[0]
+
+    def said(self, values: Mapping[str, Value]) -> Reduction:
+        """Returns the row with its parameters set and named for them; `source=base` makes every level from the base.
+
+        Raises
+        ------
+        OptionError
+            For a parameter that it has not, or a value that cannot be.
+        """
+        given = {name: self._checked(name, value) for name, value in values.items() if name != "source"}
+        source = values.get("source", self.defined_from)
+        if source != self.defined_from and (source != "base" or self.from_base is None):
+            ways = "source=base or source=previous" if self.from_base is not None else f"source={self.defined_from}, the only one that it has"
+            raise OptionError(f"reduction {self.name!r}: found source={source}, expected {ways}")
+        is_moved = source != self.defined_from
+        text = ", ".join(f"{name}={value}" for name, value in [*given.items(), *([("source", "base")] if is_moved else [])])
+        factory = self.from_base if is_moved and self.from_base is not None else self.factory
+        return replace(
+            self,
+            name=f"{self.name}({text})" if text else self.name,
+            composes=self.composes or is_moved,
+            factory=partial(factory, **given) if given else factory,
+            from_base=None if is_moved or self.from_base is None else partial(self.from_base, **given),
+            converts=partial(self.converts, **given) if given and self.converts is not None else self.converts,
+            parameters=(),
+        )
+
+    def _checked(self, name: str, value: Value) -> Value:
+        known = {p.name: p for p in self.parameters}
+        if name not in known:
+            takes = [*known, *(["source"] if self.from_base is not None else [])]
+            raise OptionError(f"reduction {self.name!r}: found {name}={value}, expected {' or '.join(takes) if takes else 'nothing in brackets'}")
+        try:
+            return known[name].check(value)
+        except ValueError as error:
+            raise OptionError(f"reduction {self.name!r}: found {name}={value}, expected {error}") from error
 
     @property
     def defined_from(self) -> Literal["base", "previous"]:
@@ -196,17 +262,16 @@ class Reduction:
         return np.dtype(dtype).name in self.dtypes
 
     def level_dtype(self, dtype: AnyDType) -> AnyDType:
-        """Returns the dtype of the levels that are built on a base of `dtype`, in native byte order: the base's.
-
-        Differences have signs and fractions: float32 on up to 16 bits and on float32, complex64 on complex64, else float64 and
-        complex128.
-        """
+        """Returns the dtype of the levels that are built on a base of `dtype`, in native byte order: the base's, or what `converts` says."""
         native = np.dtype(dtype).newbyteorder("=")
-        return difference_dtype(native) if self.stores == "differences" else native
+        return native if self.converts is None else self.converts(native)
 
 
 def difference_dtype(dtype: AnyDType) -> AnyDType:
-    """Returns the dtype in which differences of samples are kept: float32 holds those of 16-bit integers exactly enough to restore them."""
+    """Returns the dtype in which differences of samples are kept; they have signs and fractions.
+
+    float32 on up to 16 bits, exact enough to restore them, and on float32; complex numbers as they are; else float64.
+    """
     if dtype.kind == "c":
         return dtype
     return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)

@@ -1,11 +1,12 @@
-"""The table of reductions: one row each, and `find`."""
+"""The table of reductions: one row each."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from ziggurat.kernels import ranks
-from ziggurat.problems import OptionError
-from ziggurat.reductions.foldings import Extremes, Windows, first_sample, highest, lowest, sum_folding
-from ziggurat.reductions.ports import Reduction
+from ziggurat.reductions.foldings import Extremes, Gathered, Windows, first_sample, highest, lowest, sum_folding
+from ziggurat.reductions.ports import Parameter, Reduction, Value, difference_dtype
 from ziggurat.reductions.smoothing import GaussianFilter
 
 BOOL = ("bool",)
@@ -21,6 +22,19 @@ WHAT_IS_THERE = "the samples that are there"
 THE_FACTORS = "the box of the downscale factors"
 ALL_KEPT = "every result is a sample"
 NO_ORDER = "complex numbers have no order; use 'mean' or 'stride'"
+
+
+def _share(value: Value) -> Value:
+    if isinstance(value, str) or not 0 <= value <= 1 or Fraction(repr(value)).denominator > 10**9:
+        raise ValueError("a number from 0 to 1 with at most 9 decimals")
+    return value
+
+
+def _number(value: Value) -> Value:
+    if isinstance(value, str):
+        raise ValueError("a number, a value of the array's dtype")
+    return value
+
 
 MEAN = Reduction(
     name="mean",
@@ -40,6 +54,7 @@ MEAN = Reduction(
     carries="sums",
     refusal="a mask has a majority ('mode'), 'any' or 'all'",
     source="issue #50, `type`; ties as `numpy.round` has them",
+    invents=True,
 )
 
 STRIDE = Reduction(
@@ -100,6 +115,8 @@ MEDIAN = Reduction(
     composes=False,
     dtypes=UNSIGNED + SIGNED + FLOATS,
     factory=Windows(ranks.median),
+    from_base=Gathered(ranks.median),
+    invents=True,
     summary="The middle sample of each window of the level before; of an even number of samples the mean of the middle two.",
     window=THE_FACTORS + ", on the level before",
     ties="the mean of the middle two: integers half to even, without overflow; floats in their own precision",
@@ -111,12 +128,33 @@ MEDIAN = Reduction(
     source="NumPy's `median`",
 )
 
+QUANTILE = Reduction(
+    name="quantile",
+    anchor="centre",
+    composes=False,
+    dtypes=UNSIGNED + SIGNED + FLOATS,
+    factory=Windows(ranks.quantile),
+    from_base=Gathered(ranks.quantile),
+    invents=True,
+    parameters=(Parameter("q", "the share of samples below, from 0 to 1; 0.5 when not said. `q0.9` is short for `quantile(q=0.9)`", _share),),
+    summary="The quantile q of each window of the level before: of n samples in order that at place (n - 1) q, linear between the two beside it.",
+    window=THE_FACTORS + ", on the level before",
+    ties="integers between two samples: half to even, exactly, without overflow",
+    rounding="once per level, and only between two samples; floats in float64",
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a value between two samples may happen to equal nodata",
+    refusal="a mask has a majority ('mode'); complex numbers have no order",
+    source="NumPy's `quantile`, method 'linear'; GDAL's q1, q3",
+)
+
 MODE = Reduction(
     name="mode",
     anchor="centre",
     composes=False,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(ranks.mode),
+    factory=Windows(ranks.mode_ignoring),
+    parameters=(Parameter("ignore", "a value (background) that counts only in windows that hold nothing else", _number),),
     summary="The most frequent value of each window of the level before; labels never gain a value.",
     window=THE_FACTORS + ", on the level before",
     ties="the smallest of the most frequent values (for bool False)",
@@ -179,6 +217,7 @@ GAUSSIAN = Reduction(
     nan="no sample: the weights of the others are scaled to a sum of one; a window (without its halo) of NaN alone is NaN",
     nodata="as NaN; a window of nodata alone is nodata; a smoothed value may happen to equal nodata",
     halo=True,
+    invents=True,
     refusal="a mask is not smoothed as it is: use 'mode', or cast it first",
     source="issue #50, series 'gaussian'; scikit-image's `pyramid_reduce`",
 )
@@ -199,28 +238,11 @@ LAPLACIAN = Reduction(
     nodata="NaN where G_k is nodata; it is nodata again when reconstructed",
     halo=True,
     stores="differences",
+    converts=difference_dtype,
+    invents=True,
     refusal="the difference of 64-bit integers fits no float; use 'gaussian', or a narrower dtype",
     source="issue #50, series 'laplacian'; Burt and Adelson 1983",
 )
 
-TABLE: tuple[Reduction, ...] = (MEAN, STRIDE, MIN, MAX, MEDIAN, MODE, ANY, ALL, GAUSSIAN, LAPLACIAN)
+TABLE: tuple[Reduction, ...] = (MEAN, STRIDE, MIN, MAX, MEDIAN, QUANTILE, MODE, ANY, ALL, GAUSSIAN, LAPLACIAN)
 """Every reduction that there is, in the order in which it is listed."""
-
-
-def find(name: str) -> Reduction:
-    """Returns the row of a reduction by name.
-
-    Raises
-    ------
-    OptionError
-        When there is none of that name; the message lists what there is.
-
-    Examples
-    --------
-    >>> find("mean").anchor
-    'centre'
-    """
-    for reduction in TABLE:
-        if reduction.name == name:
-            return reduction
-    raise OptionError(f"reduction {name!r}: there is none of that name; expected one of {', '.join(row.name for row in TABLE)}")

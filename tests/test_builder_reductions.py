@@ -1,0 +1,123 @@
+"""Builds with reductions that are said in brackets, made of functions, or made from the base: against loops over windows of the base."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ziggurat as zg
+from ziggurat import reductions
+from ziggurat.problems import OptionError, PlanError
+
+RNG = np.random.default_rng(7)
+IMAGE = RNG.integers(0, 2**16, (61, 47, 20), dtype=np.uint16)
+
+
+def windows(base: np.ndarray, factors: Sequence[int], function: Callable[[list[Any]], Any]) -> np.ndarray:
+    out = np.empty([-(-n // f) for n, f in zip(base.shape, factors, strict=True)], base.dtype)
+    for index in np.ndindex(*out.shape):
+        out[index] = function(base[tuple(slice(i * f, i * f + f) for i, f in zip(index, factors, strict=True))].ravel().tolist())
+    return out
+
+
+def levels_of(result: zg.BuildResult) -> list[np.ndarray]:
+    return [level.array[...] for level in zg.open(result.location).levels]
+
+
+def multiscale(result: zg.BuildResult) -> Any:
+    attributes = json.loads(Path(result.location, "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    return attributes["ome"]["multiscales"][0]
+
+
+def middle(window: list[int]) -> int:
+    return round(Fraction(statistics.median(map(Fraction, window))))
+
+
+@pytest.mark.parametrize("chunks", [9, (16, 12, 20), 64])
+def test_a_median_from_the_base_is_that_of_the_base_at_every_level(tmp_path: Path, chunks: int | tuple[int, ...]) -> None:
+    result = zg.build(IMAGE, tmp_path / "m.zarr", chunks=chunks, levels=4, reduction="median(source=base)")
+    for level, found in zip(result.plan.levels, levels_of(result), strict=True):
+        np.testing.assert_array_equal(found, windows(IMAGE, level.cumulative, middle))
+    said = multiscale(result)
+    assert (said["type"], said["metadata"]["method"]) == ("median", "ziggurat.median")
+    assert said["metadata"]["kwargs"]["reduction"] == "median(source=base)"
+    assert said["metadata"]["kwargs"]["source"] == "base"
+    assert reductions.find(said["metadata"]["kwargs"]["reduction"]).composes
+
+
+def test_what_does_not_fit_the_memory_is_refused_with_the_number_that_does(tmp_path: Path) -> None:
+    base = np.zeros((2048, 2048, 20), np.uint16)
+    with pytest.raises(PlanError, match=r"needs at least \d+ MiB and the budget is 110.0 MiB"):
+        zg.plan(base, tmp_path / "m.zarr", levels=8, chunks=128, reduction="median(source=base)", memory="110MiB")
+    assert zg.plan(base, tmp_path / "m.zarr", levels=8, chunks=128, reduction="median", memory="200MiB").n_levels == 8
+
+
+def test_a_quantile_and_labels_without_background(tmp_path: Path) -> None:
+    result = zg.build(IMAGE[..., 0], tmp_path / "q.zarr", chunks=16, levels=3, reduction="q0.9")
+    before = IMAGE[..., 0]
+    for level, found in zip(result.plan.levels[1:], levels_of(result)[1:], strict=True):
+        before = windows(before, level.factors, lambda w: round(_quantile(w, Fraction(9, 10))))
+        np.testing.assert_array_equal(found, before)
+    labels = RNG.integers(0, 4, (61, 47), dtype=np.uint64) * 2**40
+    result = zg.build(labels, tmp_path / "l.zarr", chunks=16, levels=3, kind="labels", reduction="mode(ignore=0)")
+    before = labels
+    for level, found in zip(result.plan.levels[1:], levels_of(result)[1:], strict=True):
+        before = windows(before, level.factors, lambda w: _most([x for x in w if x] or w))
+        np.testing.assert_array_equal(found, before)
+    assert multiscale(result)["metadata"]["kwargs"]["reduction"] == "mode(ignore=0)"
+
+
+def _quantile(window: list[int], q: Fraction) -> Fraction:
+    at = (len(window) - 1) * q
+    ordered, low = sorted(window), int(at)
+    return ordered[low] + (ordered[min(low + 1, len(window) - 1)] - ordered[low]) * (at - low)
+
+
+def _most(window: list[int]) -> int:
+    return min(Counter(window).items(), key=lambda item: (-item[1], item[0]))[0]
+
+
+def spread(block: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    return np.asarray(np.ptp(block, axes))
+
+
+@pytest.mark.parametrize("source", ["previous", "base"])
+def test_workers_and_threads_agree_on_a_function_of_ones_own(tmp_path: Path, source: Any) -> None:
+    row = zg.reduction(spread, name="spread", source=source)
+    ours = zg.build(IMAGE, tmp_path / "a.zarr", chunks=8, levels=3, reduction=row)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        theirs = zg.build(IMAGE, tmp_path / "b.zarr", chunks=8, levels=3, reduction=row, executor=pool)
+    before = IMAGE
+    for level, mine, other in zip(ours.plan.levels[1:], levels_of(ours)[1:], levels_of(theirs)[1:], strict=True):
+        before = windows(*((before, level.factors) if source == "previous" else (IMAGE, level.cumulative)), lambda w: max(w) - min(w))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(mine, before)
+        np.testing.assert_array_equal(other, before)
+    assert multiscale(ours)["type"] == "spread"
+    assert multiscale(ours)["metadata"]["kwargs"]["source"] == source
+
+
+def test_labels_are_never_averaged_nor_floats_unless_forced(tmp_path: Path) -> None:
+    labels = RNG.integers(0, 4, (40, 40), dtype=np.uint32)
+    for name in ("mean", "median", "q0.9", "gaussian"):
+        with pytest.raises(OptionError, match=r"would make labels that nobody drew; take 'mode', or say force=True"):
+            zg.plan(labels, tmp_path / "x.zarr", kind="labels", reduction=name, levels=2)
+    assert zg.plan(labels, tmp_path / "x.zarr", kind="labels", reduction="mean", levels=2, force=True).reduction == "mean"
+    with pytest.raises(OptionError, match="labels are whole numbers, found float32; say dtype='int32' and force=True to convert them, or kind='image'"):
+        zg.plan(labels.astype(np.float32), tmp_path / "x.zarr", kind="labels", levels=2)
+    result = zg.build(labels.astype(np.float32), tmp_path / "x.zarr", kind="labels", levels=2, dtype="int32", force=True)
+    assert levels_of(result)[1].dtype == np.int32
+
+
+def test_an_alias_is_written_as_the_row_that_it_means(tmp_path: Path) -> None:
+    result = zg.build(IMAGE[..., 0], tmp_path / "a.zarr", levels=2, chunks=16, reduction="average")
+    assert (result.plan.reduction, multiscale(result)["type"]) == ("mean", "mean")
