@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ziggurat.layouts import multiscales01, ome_zarr
-from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Member, SmallArray, Strength, Writing
+from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
@@ -27,7 +27,9 @@ __all__ = [
     "Evidence",
     "Facts",
     "Layout",
+    "Linking",
     "Member",
+    "Nesting",
     "ReadResult",
     "Rule",
     "SmallArray",

@@ -13,7 +13,7 @@ from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Axis, Level, Multiscale
-from ziggurat.node import Node, word
+from ziggurat.node import Container, Node, word
 from ziggurat.problems import LayoutError, Problem
 
 NAME = "multiscales"
@@ -30,6 +30,17 @@ class FoundingLayout:
 
     name: str = NAME
     versions: tuple[str, ...] = (VERSION,)
+    keys: tuple[str, ...] = ("multiscales",)
+
+    def containers(self, version: str) -> tuple[Container, ...]:
+        """Any: the proposal needs nothing but groups with attributes."""
+        _check_version(version)
+        return "zarr3", "zarr2", "n5"
+
+    def paths(self, multiscale: Multiscale, *, version: str) -> tuple[str, ...] | None:
+        """Any names will do."""
+        _check_version(version)
+        return None
 
     def detect(self, node: Node) -> Evidence | None:
         attributes = node.attributes

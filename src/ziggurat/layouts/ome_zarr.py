@@ -17,7 +17,7 @@ from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
-from ziggurat.node import Node, word
+from ziggurat.node import Container, Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
 
 NAME = "ome-zarr"
@@ -30,7 +30,7 @@ class VersionFacts:
 
     version: str
     zarr_format: int
-    separator: str | None
+    separator: Literal[".", "/"] | None
     """Of chunk keys; None when any will do."""
     wrapped: bool
     """True when everything lies below `ome`, which then states the version once; else at the root, each block with its version."""
@@ -80,6 +80,17 @@ class OmeZarrLayout:
 
     name: str = NAME
     versions: tuple[str, ...] = tuple(FACTS)
+    keys: tuple[str, ...] = ("multiscales", "omero", "ome")
+
+    def containers(self, version: str) -> tuple[Container, ...]:
+        return ("zarr3",) if facts_of(version).zarr_format == 3 else ("zarr2",)
+
+    def separator(self, version: str) -> Literal[".", "/"] | None:
+        return facts_of(version).separator
+
+    def paths(self, multiscale: Multiscale, *, version: str) -> tuple[str, ...] | None:
+        """Any names will do."""
+        return None
 
     def detect(self, node: Node) -> Evidence | None:
         found = locate(node)

@@ -55,13 +55,16 @@ class Documents:
     """What a layout writes: new attributes per node, what lies beside them, and what it could not hold."""
 
     attributes: dict[str, dict[str, JSON]]
-    """Path of a node relative to the multiscale's group ("" is the group) -> its complete attributes. Paths of level arrays may be
-    among them (a layout that keeps facts there), and of groups between."""
+    """Path of a node relative to the multiscale's group -> its attributes. "" is the group, with its complete attributes; it is left out
+    by a layout whose levels lie in a plain folder. Those of level arrays and of groups between, which `write` does not see, are laid over
+    what is there; a key whose value is None is taken away."""
     lost: tuple[Problem, ...] = ()
     arrays: Mapping[str, SmallArray] = field(default_factory=dict)
     """Path -> a small array to write there."""
     files: Mapping[str, JSON] = field(default_factory=dict)
     """Path -> a document that is no attributes: JSON (`.zlevels`), or plain text as a string (`0.link`)."""
+    consolidated: tuple[str, ...] = ()
+    """Paths of the groups that get a consolidated copy whether or not they had one. A copy that was there is always made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,11 @@ class Layout(Protocol):
     def write(self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None) -> Documents:
         """Returns the complete attributes of the group (and of arrays, where the layout keeps any there).
 
-        `multiscales` are all series of the group in order; `existing` are the group's present attributes, of which every
-        foreign key survives; `display` is an `omero`-like object for layouts that have one. Axis names and dimension names
-        of arrays are the caller's (they are part of the array's own document).
+        `multiscales` are all series of the group in order, each level's `path` and `array` as it will be stored (so its `driver` tells
+        N5 from Zarr); `existing` are the group's present attributes, of which every foreign key survives; `display` is an
+        `omero`-like object for layouts that have one. Axis names and dimension names of arrays are the caller's (they are part of
+        the array's own document). Of a multiscale that was read from another family, `raw` is empty: all that it knows is in the
+        fields, and in `extra` of the multiscale, its levels and its axes.
         """
         ...
 
@@ -131,14 +136,32 @@ class Writing(Layout, Protocol):
     def paths(self, multiscale: Multiscale, *, version: str) -> tuple[str, ...] | None:
         """Returns where the levels must lie below the group, largest first; None where any names will do.
 
-        Levels of a link layout may be named here and left where they are (`Documents.files` then links them).
+        Levels of a link layout may be named here and left where they are (see `Linking`).
         """
         ...
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Names of the group's attributes that are this layout's own: a conversion away from it replaces them, all others survive."""
+        """Names of attributes, of the group and of level arrays, that are this layout's own: a conversion away from it takes them
+        away, all others survive."""
         ...
+
+
+@runtime_checkable
+class Nesting(Writing, Protocol):
+    """A layout that wants the keys of chunks spelled in one way."""
+
+    def separator(self, version: str) -> Literal[".", "/"] | None:
+        """Returns the separator of chunk keys that a version asks for, None where any will do."""
+        ...
+
+
+@runtime_checkable
+class Linking(Writing, Protocol):
+    """A layout whose levels may lie elsewhere: one whose `location` is set when it is written is named by a file, and not copied."""
+
+    @property
+    def links(self) -> Literal[True]: ...
 
 
 @runtime_checkable
