@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ziggurat import reductions
 from ziggurat.builder.job import Job, base_reader
-from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Tallies, Tally
+from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Step, Tallies, Tally
 from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
 from ziggurat.planner.filters import Inlet, inlets, roll_axis
@@ -132,6 +132,14 @@ class Stage:
 
     def _box(self, root: Index) -> tuple[tuple[int, int], ...]:
         return tuple((x * t, min(x * t + t, n)) for x, t, n in zip(root, self._pass.tiles[0], self._shape, strict=True))
+
+    def steps(self, roots: Sequence[Index]) -> list[Step]:
+        """Returns a step per column."""
+        return [(root, (root,)) for root in roots]
+
+    def step(self, step: Step) -> list[tuple[Index, Carry | None]]:
+        """Makes one column."""
+        return [(step[0], self.make_root(step[0]))]
 
     def make_root(self, root: Index) -> Carry | None:
         """Makes one column, output chunk by output chunk along the roll axis."""

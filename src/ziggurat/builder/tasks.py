@@ -16,6 +16,8 @@ from ziggurat.planner import Pass
 from ziggurat.reductions import Carry
 
 Index = tuple[int, ...]
+Step = tuple[Index, tuple[Index, ...]]
+"""What a thread does at a time: a tile, and the roots that it feeds."""
 RESIDUAL = -1
 """Key of the residual of the base among the arrays that a build writes."""
 
@@ -213,7 +215,15 @@ class Work(Protocol):
 
     def roots(self) -> list[Index]: ...
     def make_root(self, root: Index) -> Carry | None:
-        """Makes and writes the subtree of a root; returns what its parent gets, None when there is none."""
+        """Makes and writes the subtree of a root on its own; returns what its parent gets, None when there is none."""
+        ...
+
+    def steps(self, roots: Sequence[Index]) -> Sequence[Step]:
+        """Returns what the threads of one process do to make `roots`; each step once, in any order."""
+        ...
+
+    def step(self, step: Step) -> Sequence[tuple[Index, Carry | None]]:
+        """Does one step; returns the roots that are made by now and were not before, with what their parents get."""
         ...
 
     def hand_up(self, root: Index, given: Carry) -> None:
@@ -277,18 +287,20 @@ def carry_parts(given: Carry | None) -> list[memoryview]:
     return [np.ascontiguousarray(a).reshape(-1).view(np.uint8).data for a in arrays]
 
 
-def one_root(work: Work, root: Index, journal: Journal | None) -> None:
-    """Makes a root, notes that it is finished, and hands up what it gives."""
-    given = work.make_root(root)
-    if journal is not None:
-        journal.finish(work.number, root, *journal.keep(work.number, root, carry_parts(given)))
-    if given is not None:
-        work.hand_up(root, given)
+def one_step(work: Work, step: Step, journal: Journal | None, meter: Meter) -> None:
+    """Does a step, notes the roots that it finished, and hands up what they give."""
+    for root, given in work.step(step):
+        if journal is not None:
+            journal.finish(work.number, root, *journal.keep(work.number, root, carry_parts(given)))
+        if given is not None:
+            work.hand_up(root, given)
+        meter.step()
 
 
 def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Journal | None, meter: Meter) -> None:
-    """Makes roots in this process; threads take the next one from one list. Raises what the first failing root raised."""
-    todo = iter(roots)
+    """Makes roots in this process; threads take the next step from one list. Raises what the first failing one raised."""
+    steps = work.steps(roots)
+    todo = iter(steps)
     lock, stop = threading.Lock(), threading.Event()
     errors: list[BaseException] = []
 
@@ -296,25 +308,24 @@ def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Jou
         try:
             while not stop.is_set():
                 with lock:
-                    root = next(todo, None)
-                if root is None:
+                    step = next(todo, None)
+                if step is None:
                     work.crew.help()
                     return
                 with work.crew.at_work():
-                    one_root(work, root, journal)
-                meter.step()
+                    one_step(work, step, journal, meter)
         except BaseException as error:  # noqa: BLE001  carried to the caller's thread and raised there
             errors.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=loop, name=f"ziggurat-{n}") for n in range(1, min(n_threads, len(roots)))]
+    threads = [threading.Thread(target=loop, name=f"ziggurat-{n}") for n in range(1, min(n_threads, len(steps)))]
     for t in threads:
         t.start()
     try:
         loop()
         for t in threads:
             t.join()
-    except BaseException:  # an interrupt while waiting: let the others end their roots
+    except BaseException:  # an interrupt while waiting: let the others end their steps
         stop.set()
         for t in threads:
             t.join()

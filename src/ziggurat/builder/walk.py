@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -17,10 +17,10 @@ from typing import Protocol
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.builder.tasks import Crew, Index, Tallies, Tally
+from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass
-from ziggurat.planner.tiles import Shape, hit, order
+from ziggurat.planner.tiles import Shape, hit, order, sweep
 from ziggurat.reductions import Carry, Counts, Folding
 
 Box = tuple[tuple[int, int], ...]
@@ -37,7 +37,7 @@ class Beside(Protocol):
 
 @dataclass(slots=True)
 class _Pending:
-    """A tile above the roots that waits for children; these own disjoint regions, so the lock guards only `left` and weights."""
+    """A shared tile that waits for children; these own disjoint regions, so the lock guards only `left` and weights."""
 
     carry: Carry
     left: int
@@ -82,6 +82,7 @@ class Walk:
         self._local = _Local()
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, Index], _Pending] = {}
+        self._spare: dict[int, list[tuple[AnyArray, ...]]] = {}
         self._tallies = Tallies()
 
     @property
@@ -210,9 +211,8 @@ class Walk:
 
     # --- level 0
 
-    def _leaf(self, i: Index) -> AnyArray:
-        """Returns a tile of base samples, clipped to the array; valid until this thread's next leaf."""
-        box = self.box(0, i)
+    def _leaf(self, box: Box) -> AnyArray:
+        """Returns the base samples of a tile or a part of it; valid until this thread's next leaf."""
         chunks = self._reader.chunks
         spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
         chunk = self._buffer("chunk", chunks, self._reader.dtype)
@@ -262,15 +262,21 @@ class Walk:
         """Makes and writes the subtree of one root. Returns what its parent gets from it, None at the top."""
         k = self._pass.root
         if k == self._pass.top == 0:
-            self._leaf(i)
+            self._leaf(self.box(0, i))
             return None
+        if self._pass.straddles:
+            return self._make_alone(i)
         carry = self._make(k, i)
         return self._contribution(k, i, carry) if k < self._pass.top else None
 
+    def _base(self, box: Box) -> Carry:
+        """Returns base samples with what is known beside them."""
+        samples = self._leaf(box)
+        return Carry((samples,)) if self._beside is None else self._beside.carry(box, samples)
+
     def _make(self, k: int, i: Index) -> Carry:
         if k == 0:
-            samples = self._leaf(i)
-            return Carry((samples,)) if self._beside is None else self._beside.carry(self.box(0, i), samples)
+            return self._base(self.box(0, i))
         box = self.box(k, i)
         shape = tuple(high - low for low, high in box)
         dtypes = self._bound.carry_dtypes(k)
@@ -311,8 +317,11 @@ class Walk:
 
     def hand_up(self, root: Index, given: Carry) -> None:
         """Pastes what a root gives into its parent, and makes every ancestor that thereby has all of its children."""
-        k, i = self._pass.root, root
-        while True:
+        self._rise(self._pass.root, root, given, self._pass.top)
+
+    def _rise(self, k: int, i: Index, given: Carry | None, stop: int) -> tuple[Index, Carry | None] | None:
+        """Pastes what a tile gives into its parent, and so on up to level `stop`; returns a tile of `stop` that is thereby made, and what it gives."""
+        while given is not None and k < stop:
             parent = self._parent(k, i)
             entry = self._entry(k + 1, parent)
             place = self._place(k + 1, parent, i)
@@ -322,12 +331,18 @@ class Walk:
                 with entry.lock:
                     self._add_weights(k + 1, parent, place, given.weights, entry.carry)
             if not self._is_complete(k + 1, parent, entry):
-                return
+                return None
             k, i = k + 1, parent
-            self._emit(k, i, entry.carry)
-            if k == self._pass.top:
-                return
-            given = self._contribution(k, i, entry.carry)
+            given = self._finish(k, i, entry)
+        return i, given
+
+    def _finish(self, k: int, i: Index, entry: _Pending) -> Carry | None:
+        """Writes a complete shared tile; returns what its parent gets, None at the top."""
+        self._emit(k, i, entry.carry)
+        given = self._contribution(k, i, entry.carry) if k < self._pass.top else None
+        with self._lock:
+            self._spare.setdefault(k, []).append(entry.carry.values)
+        return given
 
     def _entry(self, k: int, i: Index) -> _Pending:
         with self._lock:
@@ -336,7 +351,11 @@ class Walk:
                 box = self.box(k, i)
                 shape = tuple(high - low for low, high in box)
                 left = sum(1 for _ in self._children(k, box))
-                entry = _Pending(Carry(tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))), left)
+                spare = self._spare.get(k)
+                values = spare.pop() if spare else ()
+                if not values or values[0].shape != shape:
+                    values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))
+                entry = _Pending(Carry(values), left)
                 self._pending[(k, i)] = entry
             return entry
 
@@ -347,6 +366,77 @@ class Walk:
                 return False
             del self._pending[(k, i)]
             return True
+
+    # --- tiles of level 0 that lie in several tiles of level 1
+
+    def steps(self, roots: Sequence[Index]) -> list[Step]:
+        """Returns what the threads of one process do to make `roots`: the roots one by one, or a sweep over level 0 that feeds all of them."""
+        if not self._pass.straddles:
+            return [(root, (root,)) for root in roots]
+        wanted, found = frozenset(roots), []
+        for leaf in sweep(self._shapes[0], self._tiles[0]):
+            fed = tuple(root for root in self._over(self._pass.root, self.box(0, leaf)) if root in wanted)
+            if fed:
+                found.append((leaf, fed))
+        return found
+
+    def step(self, step: Step) -> Sequence[tuple[Index, Carry | None]]:
+        """Does one step; returns the roots that it finished, with what their parents get."""
+        tile, roots = step
+        return self._spread(tile, roots) if self._pass.straddles else [(tile, self.make_root(tile))]
+
+    def _make_alone(self, root: Index) -> Carry | None:
+        """Makes a straddling root without its neighbours: only the parts of leaves that lie in it are read."""
+        finished = [one for leaf in self._children_below(root) for one in self._spread(leaf, (root,))]
+        return finished[0][1]
+
+    def _children_below(self, root: Index) -> Iterator[Index]:
+        box = self._footprint(self._pass.root, root)
+        return itertools.product(*(range(low // t, -(-high // t)) for (low, high), t in zip(box, self._tiles[0], strict=True)))
+
+    def _footprint(self, k: int, i: Index) -> Box:
+        """Returns the base samples under tile `i` of level `k`."""
+        parts = zip(i, self._tiles[k], self._cumulative[k], self._shapes[0], strict=True)
+        return tuple((x * t * c, min(x * t * c + t * c, n)) for x, t, c, n in parts)
+
+    def _over(self, k: int, box: Box) -> Iterator[Index]:
+        """Yields the tiles of level `k` over a box of base samples."""
+        spans = ((t * c, low, high) for t, c, (low, high) in zip(self._tiles[k], self._cumulative[k], box, strict=True))
+        return itertools.product(*(range(low // size, -(-high // size)) for size, low, high in spans))
+
+    def _spread(self, leaf: Index, roots: Sequence[Index]) -> list[tuple[Index, Carry | None]]:
+        """Makes a tile of level 0, as far as it lies under `roots`, and folds its parts straight into the shared tiles of level 1.
+
+        Returns the roots that are thereby complete, and what they give.
+        """
+        under = [self._footprint(self._pass.root, root) for root in roots]
+        spans = zip(self.box(0, leaf), *under, strict=True)
+        box = tuple((max(own[0], min(r[0] for r in rest)), min(own[1], max(r[1] for r in rest))) for own, *rest in spans)
+        carry = self._base(box)
+        finished = []
+        for i in self._over(1, box):
+            if len(roots) > 1 or self._pass.root > 1:
+                inside = self._footprint(1, i)
+                if next(self._over(self._pass.root, inside)) not in roots:
+                    continue
+            entry = self._entry(1, i)
+            self._fold_part(i, box, carry, entry)
+            if self._is_complete(1, i, entry):
+                made = self._rise(1, i, self._finish(1, i, entry), self._pass.root)
+                if made is not None:
+                    finished.append(made)
+        return finished
+
+    def _fold_part(self, i: Index, box: Box, carry: Carry, entry: _Pending) -> None:
+        """Folds the part of a tile of base samples that lies under a tile of level 1 into its place there."""
+        part = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, self._footprint(1, i), strict=True))
+        inside = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, box, strict=True))
+        child = Carry(tuple(v[inside] for v in carry.values), None if carry.weights is None else carry.weights[inside])
+        place = tuple(slice(a // f - x * t, -(-b // f) - x * t) for (a, b), f, x, t in zip(part, self._factors[1], i, self._tiles[1], strict=True))
+        weights = self._bound.fold(1, child, self._factors[1], tuple(v[place] for v in entry.carry.values))
+        if weights is not None:
+            with entry.lock:
+                self._add_weights(1, i, place, weights, entry.carry)
 
     # --- output
 

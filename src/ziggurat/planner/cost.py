@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ziggurat.planner.table import size_text
-from ziggurat.planner.tiles import Grids, Pass, Shape, candidates, clip, count_reads, n_tiles, root_level
+from ziggurat.planner.tiles import Cut, Grids, Pass, Shape, candidates, clip, count_reads, n_begun, n_tiles, root_level
 from ziggurat.problems import PlanError
 from ziggurat.reductions import Folding
 
@@ -70,14 +70,15 @@ def carry_bytes(work: Work, folding: Folding | None, k: int) -> int:
     return n + (2 * folding.weight_dtype(k).itemsize if work.masks else 0)
 
 
-def peak_bytes(work: Work, folding: Folding | None, tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
-    """Returns the most memory that a walk over `tiles` takes, in bytes.
+def peak_bytes(work: Work, folding: Folding | None, cut: Cut, emits: Sequence[int], threads: int) -> int:
+    """Returns the most memory that a walk takes, in bytes.
 
     Up to the root level every thread has a tile of its own per level; above it tiles are shared, and at most one more than there are
-    threads is open per level, because roots come depth first.
+    threads is open per level, because roots come depth first. Where tiles straddle, all levels are shared and open along a front.
     """
+    tiles = cut.tiles
     shapes = work.shapes[: len(tiles)]
-    root = _root_level(work, shapes, tiles, emits, threads)
+    shared_from = 1 if cut.straddles else _root_level(work, shapes, cut, emits, threads) + 1
     samples = [math.prod(clip(t, n)) for t, n in zip(tiles, shapes, strict=True)]
     item, out_item = work.dtype.itemsize, work.out_dtype.itemsize
     per_thread = math.prod(work.source_chunks) * item
@@ -85,14 +86,15 @@ def peak_bytes(work: Work, folding: Folding | None, tiles: Sequence[Shape], emit
         per_thread += samples[0] * item
     if work.masks:
         per_thread += samples[0] * (item + 2)
-    per_thread += sum(samples[k] * carry_bytes(work, folding, k) for k in range(1, root + 1))
+    per_thread += sum(samples[k] * carry_bytes(work, folding, k) for k in range(1, shared_from))
     per_thread += (len(emits) + 2) * math.prod(work.chunks) * out_item
     shared = 0
-    for k in range(root + 1, len(tiles)):
-        shared += min(n_tiles(shapes[k], tiles[k]), threads + 1) * samples[k] * carry_bytes(work, folding, k)
+    for k in range(shared_from, len(tiles)):
+        n_open = n_begun(shapes, work.factors, tiles, k, threads) if cut.straddles else min(n_tiles(shapes[k], tiles[k]), threads + 1)
+        shared += n_open * samples[k] * carry_bytes(work, folding, k)
         given = samples[k - 1] // max(1, math.prod(work.factors[k])) * carry_bytes(work, folding, k)
-        per_thread += 2 * given if k == root + 1 else 0
-        shared += 0 if k == root + 1 else given
+        per_thread += 2 * given if k == shared_from else 0
+        shared += 0 if k == shared_from else given
     return PROCESS_BYTES + threads * per_thread + shared + _open_shards(work, tiles, emits, threads)
 
 
@@ -150,37 +152,44 @@ def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]
     highest = 0
     for emits in group:
         grids = grids_of(work, emits)
-        best: tuple[tuple[Shape, ...], bool] | None = None
+        best: Cut | None = None
         lowest = 0
-        for tiles, whole in candidates(grids):
-            if whole != (wanted == "whole"):
+        for cut in candidates(grids, straddling=not work.writes_base and not work.copies_base):
+            if cut.whole_chunks != (wanted == "whole"):
                 continue
-            peak = peak_bytes(work, folding, tiles, emits, threads)
+            peak = peak_bytes(work, folding, cut, emits, threads)
             if best is None or peak < lowest:
-                best, lowest = (tiles, whole), peak
+                best, lowest = cut, peak
             if peak <= memory:
                 break
         if best is None:
             return (), 2**62
-        passes.append(_pass(work, grids, best[0], emits, threads, whole=best[1], first=not passes))
+        passes.append(_pass(work, grids, best, emits, threads, first=not passes))
         highest = max(highest, lowest)
     return tuple(passes), highest
 
 
-def _pass(work: Work, grids: Grids, tiles: tuple[Shape, ...], emits: tuple[int, ...], threads: int, *, whole: bool, first: bool) -> Pass:
+def _pass(work: Work, grids: Grids, cut: Cut, emits: tuple[int, ...], threads: int, *, first: bool) -> Pass:
     picks = work.picks and not work.writes_base and not (first and work.copies_base)
-    reads = count_reads(grids, tiles[0], picks=picks)
-    return Pass(emits, tiles, _root_level(work, grids.shapes, tiles, emits, threads), reads, whole)
+    reads = count_reads(grids, cut.tiles[0], picks=picks)
+    root = _root_level(work, grids.shapes, cut, emits, threads)
+    lone = 0
+    if cut.straddles:
+        footprint = tuple(t * math.prod(f[a] for f in work.factors[: root + 1]) for a, t in enumerate(cut.tiles[root]))
+        lone = count_reads(grids, footprint, picks=picks)
+    return Pass(emits, cut.tiles, root, reads, cut.whole_chunks, cut.straddles, lone)
 
 
-def _root_level(work: Work, shapes: Sequence[Shape], tiles: Sequence[Shape], emits: Sequence[int], threads: int) -> int:
+def _root_level(work: Work, shapes: Sequence[Shape], cut: Cut, emits: Sequence[int], threads: int) -> int:
     """Returns the level whose tiles are the tasks; a finer one where shards would otherwise tie too many tasks together.
 
     Tasks that feed one shard are redone together after an interruption, and are made by one worker of an executor.
     """
-    wanted = n_roots(threads)
+    wanted, tiles = n_roots(threads), cut.tiles
     coarsest = root_level(shapes, tiles, wanted)
-    if not coarsest and n_tiles(shapes[0], tiles[0]) > MANY_ROOTS:
+    if cut.straddles:
+        coarsest = max(coarsest, 1)  # tiles of level 0 are nobody's alone
+    elif not coarsest and n_tiles(shapes[0], tiles[0]) > MANY_ROOTS:
         # Tasks of base tiles stash up to a quarter of a large base (ladder 2, 3, 2 of 2 GiB: a fifth of the time); fewer tasks will do.
         coarsest = root_level(shapes, tiles, wanted // 4)
     for k in range(coarsest, 0, -1):

@@ -101,16 +101,16 @@ def _copy_pass(work: Work, threads: int, memory: int) -> tuple[Pass, int]:
     grids = grids_of(work, (0,))
     grids = Grids(grids.shapes, grids.factors, grids.source_chunks, (work.chunks if work.writes_base else None,))
     best, lowest = None, 2**62
-    for tiles, whole in candidates(grids):
-        peak = peak_bytes(work, None, tiles, (0,), threads)
+    for cut in candidates(grids, straddling=False):
+        peak = peak_bytes(work, None, cut, (0,), threads)
         if peak < lowest:
-            best, lowest = (tiles, whole), peak
+            best, lowest = cut, peak
         if peak <= memory:
             break
     if best is None:
         raise PlanError(f"memory: no tile of the base fits the budget of {size_text(memory)}; say more memory=")
-    tiles, whole = best
-    return Pass((0,), tiles, root_level(grids.shapes, tiles, n_roots(threads)), count_reads(grids, tiles[0], picks=False), whole), lowest
+    tiles = best.tiles
+    return Pass((0,), tiles, root_level(grids.shapes, tiles, n_roots(threads)), count_reads(grids, tiles[0], picks=False), best.whole_chunks), lowest
 
 
 def _stage_pass(work: Work, smooth: Filter, what: str, k: int, threads: int, memory: int) -> tuple[Pass, int]:
@@ -131,7 +131,7 @@ def _stage_pass(work: Work, smooth: Filter, what: str, k: int, threads: int, mem
         if peak > memory or reads <= _GOOD_ENOUGH * once or all(w >= n for w, n in zip(column, shape, strict=True)):
             break
         wide *= 2
-    return Pass((k,), (best[0],), k, best[1], False, what), best[2]
+    return Pass((k,), (best[0],), k, best[1], False, what=what), best[2]
 
 
 def _reads(inlet: Inlet, column: Shape, shape: Shape, roll: int) -> int:

@@ -2,6 +2,9 @@
 
 `t[0] = lcm(source chunk, factor[1])`; `t[k] = lcm(chunk[k], factor[k + 1], t[k - 1] / factor[k])`, where a level that a pass
 does not write has no chunk. Where a tile would pass the level's end, it is the whole level. Source: engine.md 1(b), 3.
+
+Where that makes giants (stored chunks of 100, written ones of 64), tiles of level 0 may *straddle* those of level 1: `t[1]` then
+leaves the tile below out, windows still lie in one tile of each level, and a tile of level 1 waits for all that reach into it.
 """
 
 from __future__ import annotations
@@ -42,6 +45,10 @@ class Pass:
     n_chunk_reads: int
     whole_chunks: bool
     """True when a level-0 tile holds whole stored chunks, so that each chunk is read once."""
+    straddles: bool = False
+    """True when a tile of level 0 may lie in several tiles of level 1, which the threads of a process make together."""
+    n_lone_reads: int = 0
+    """Stored chunks that are read when every root is made on its own, as workers of an executor do; 0: as many as otherwise."""
     what: str = "walk"
     """`"walk"`; or a stage of a reduction with a halo, whose one tile is a column of `root`: `"smooth"`, `"difference"`."""
 
@@ -59,19 +66,21 @@ def n_tiles(shape: Shape, tile: Shape) -> int:
     return math.prod(-(-n // t) for n, t in zip(shape, tile, strict=True))
 
 
-def nest(grids: Grids, first: Shape) -> tuple[Shape, ...]:
-    """Returns the tile shape of every level above a level-0 tile of (at least) `first`.
+def nest(grids: Grids, first: Shape, *, straddling: bool = False) -> tuple[Shape, ...]:
+    """Returns the tile shape of every level above a level-0 tile of (at least) `first`; `straddling`: which level 1 need not hold whole.
 
     >>> g = Grids(((100,), (50,), (25,)), ((1,), (2,), (2,)), (37,), (None, (37,), (37,)))
     >>> nest(g, (74,))
     ((74,), (50,), (25,))
+    >>> nest(Grids(((1000,), (500,)), ((1,), (2,)), (100,), (None, (64,))), (100,), straddling=True)
+    ((100,), (64,))
     """
     top = len(grids.shapes) - 1
     tiles = [_capped(first, _factor(grids, 1, top), grids.shapes[0])]
     for k in range(1, top + 1):
         ahead = _factor(grids, k + 1, top)
         chunk = grids.chunks[k] or (1,) * len(ahead)
-        below = (t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
+        below = (1 if straddling and k == 1 else t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
         wanted = tuple(math.lcm(c, g, b) for c, g, b in zip(chunk, ahead, below, strict=True))
         tiles.append(_capped(wanted, ahead, grids.shapes[k]))
     return tuple(tiles)
@@ -86,12 +95,32 @@ def _capped(tile: Shape, ahead: Shape, shape: Shape) -> Shape:
     return tuple(min(t, -(-n // f) * f) for t, f, n in zip(tile, ahead, shape, strict=True))
 
 
-def candidates(grids: Grids) -> Iterator[tuple[tuple[Shape, ...], bool]]:
-    """Yields nested tiles, best first: whole stored chunks, then ever smaller tiles that cut stored chunks."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Tiles of every level, and how those of level 0 lie over the stored chunks and in the tiles of level 1."""
+
+    tiles: tuple[Shape, ...]
+    whole_chunks: bool
+    straddles: bool = False
+
+
+def candidates(grids: Grids, *, straddling: bool) -> Iterator[Cut]:
+    """Yields the ways to cut a pass, best first: whole stored chunks, then ever smaller tiles that cut stored chunks.
+
+    `straddling`: tiles of level 0 may lie in several tiles of level 1, which is better where nested tiles would hold more of
+    level 1 at once than all tiles that are then begun and not complete.
+    """
     top = len(grids.shapes) - 1
     one = (1,) * len(grids.shapes[0])
     ahead, own = _factor(grids, 1, top), grids.chunks[0] or one
-    yield nest(grids, tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))), True
+    whole = tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))
+    nested = Cut(nest(grids, whole), whole_chunks=True)
+    if straddling and top and grids.chunks[1] is not None:
+        loose = Cut(nest(grids, whole, straddling=True), whole_chunks=True, straddles=True)
+        n_open = n_begun(grids.shapes, grids.factors, loose.tiles, 1, 1)
+        if n_open * math.prod(clip(loose.tiles[1], grids.shapes[1])) < math.prod(clip(nested.tiles[1], grids.shapes[1])):
+            yield loose
+    yield nested
     level1 = (grids.chunks[1] if top else None) or one
     smallest = tuple(math.lcm(f, o, c) for f, o, c in zip(ahead, own, level1, strict=True))
     units = tuple(math.lcm(f, o) for f, o in zip(ahead, own, strict=True))
@@ -105,7 +134,40 @@ def candidates(grids: Grids) -> Iterator[tuple[tuple[Shape, ...], bool]]:
         grown.append(tuple(t if t >= n else 2 * t for t, n in zip(grown[-1], grids.shapes[0], strict=True)))
     for first in reversed(grown):
         if math.prod(clip(first, grids.shapes[0])) <= MAX_SAMPLES:
-            yield nest(grids, first), False
+            yield Cut(nest(grids, first), whole_chunks=False)
+
+
+def n_begun(shapes: Sequence[Shape], factors: Sequence[Shape], tiles: Sequence[Shape], k: int, threads: int) -> int:
+    """Returns a bound of how many tiles of level `k` are begun and not complete while level 0 is swept (see `sweep`).
+
+    Behind the front one tile of each row along the slowest axis waits for the next leaves; where a leaf is at work, all that
+    it reaches into.
+    """
+    axes = _slowest_first(shapes[0], tiles[0])
+    footprint = [math.prod(f[a] for f in factors[1 : k + 1]) * tiles[k][a] for a in axes]
+    n = [-(-shapes[k][a] // tiles[k][a]) for a in axes]
+    reach = [min(m, _reach(tiles[0][a], size)) for a, size, m in zip(axes, footprint, n, strict=True)]
+    begun = math.prod(n[1:]) + math.prod(reach[:2]) * math.prod(n[2:]) + threads * math.prod(reach)
+    return min(begun, math.prod(n))
+
+
+def _reach(leaf: int, footprint: int) -> int:
+    """Returns the most tiles of `footprint` base samples that one leaf lies in, along one axis."""
+    if footprint % leaf == 0:
+        return 1
+    return leaf // footprint if leaf % footprint == 0 else (leaf - 2) // footprint + 2
+
+
+def _slowest_first(shape: Shape, tile: Shape) -> list[int]:
+    """Returns the axes in the order in which level 0 is swept: the one with most tiles is the slowest, so that the front is short."""
+    return sorted(range(len(shape)), key=lambda a: shape[a] / tile[a], reverse=True)
+
+
+def sweep(shape: Shape, tile: Shape) -> Iterator[Shape]:
+    """Yields the tile indices of level 0 row by row: the order that leaves few tiles above them begun and not complete."""
+    axes = _slowest_first(shape, tile)
+    for place in itertools.product(*(range(-(-shape[a] // tile[a])) for a in axes)):
+        yield tuple(place[axes.index(a)] for a in range(len(axes)))
 
 
 def count_reads(grids: Grids, tile: Shape, *, picks: bool) -> int:
