@@ -35,7 +35,17 @@ class Environment:
     report: tuple[str, ...] = ()
     """Distributions whose versions a result states; the peer itself first."""
     npm: bool = False
+    bare: tuple[str, ...] = ()
+    """Requirements that are installed without their own: one of these has no wheel, and is not needed."""
 
+
+_XCUBE = (
+    *("affine", "altair", "botocore", "cftime", "chartlets", "click", "cmocean", "cryptography", "dask", "dask-image", "deprecated", "distributed"),
+    *("fiona", "fsspec", "geopandas", "jdcal", "jsonschema", "mashumaro", "matplotlib<4", "netcdf4", "numba", "numcodecs", "numpy", "pandas<3"),
+    *("pillow", "pyjwt", "pyproj", "pyyaml", "rasterio", "requests", "rfc3339-validator", "rioxarray", "s3fs", "setuptools<81", "shapely", "tabulate"),
+    *("tornado<6.5", "urllib3", "xarray", "zarr>=3.1.4,<4"),
+)
+"""What xcube-core asks for, without gdal."""
 
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {
@@ -52,6 +62,10 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "napari-ome-zarr": Environment(("napari-ome-zarr", "napari"), report=("napari-ome-zarr", "napari", "ome-zarr", "zarr")),
         "dyna-zarr": Environment(("dyna-zarr",), report=("dyna-zarr", "zarr", "tensorstore")),
         "rasterio": Environment(("rasterio",), report=("rasterio",)),
+        "multiscale-spatial-image": Environment(("multiscale-spatial-image[dask-image]", "zarr"), report=("multiscale-spatial-image", "xarray", "zarr")),
+        "spatialdata": Environment(("spatialdata",), report=("spatialdata", "ome-zarr", "xarray", "zarr")),
+        # gdal has no wheels, and what multi-level datasets need of xcube imports none of it
+        "xcube": Environment(_XCUBE, bare=("xcube-core==1.14.1",), report=("xcube-core", "xarray", "zarr")),
     }
 )
 
@@ -83,7 +97,7 @@ def ensure(name: str) -> Path:
     environment = ENVIRONMENTS[name]
     home = HOME / name
     stamp = home / "environment.json"
-    wanted = {"packages": list(environment.packages), "python": environment.python}
+    wanted = {"packages": [*environment.packages, *environment.bare], "python": environment.python}
     if stamp.exists() and json.loads(stamp.read_text())["wanted"] == wanted:
         return home
     shutil.rmtree(home, ignore_errors=True)
@@ -111,10 +125,10 @@ def _make_venv(home: Path, environment: Environment) -> dict[str, str]:
     inner = str(home / "bin" / "python")
     uv = Path(sys.executable).with_name("uv")
     tool = str(uv) if uv.exists() else shutil.which("uv")
-    if tool:
-        _run([tool, "pip", "install", "--quiet", "--python", inner, "--only-binary", ":all:", *environment.packages])
-    else:
-        _run([inner, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *environment.packages])
+    install = [tool, "pip", "install", "--quiet", "--python", inner] if tool else [inner, "-m", "pip", "install", "--quiet"]
+    _run([*install, "--only-binary", ":all:", *environment.packages])
+    if environment.bare:
+        _run([*install, "--only-binary", ":all:", "--no-deps", *environment.bare])
     code = (
         "import importlib.metadata as m, json, platform, sys\n"
         "have = {d.name.lower(): d.version for d in m.distributions()}\n"

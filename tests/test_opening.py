@@ -393,3 +393,23 @@ def test_a_level_finds_the_series_that_lists_it_among_several(tmp_path):
     found = {name: zg.open(tmp_path / "g.zarr" / name).name for name in "abc"}
     assert found == {"a": "one", "b": "one", "c": "two"}
     assert zg.open(tmp_path / "g.zarr" / "c", multiscale="one").name == "one"
+
+
+def test_links_out_of_the_folder_are_followed_only_when_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ziggurat.cli import run
+
+    samples = volumes(2)
+    write_v2(tmp_path / "elsewhere", {}, {"s1": samples["s1"]}, (4, 16, 16))
+    store = write_v2(tmp_path / "a.zarr", {"multiscales": [ome(2) | {"version": "0.4"}]}, {"s0": samples["s0"]}, (4, 16, 16))
+    (store / "s1").symlink_to(tmp_path / "elsewhere" / "s1")
+    refused = zg.check(store)
+    assert not refused.ok and "outside the folder; copy the data in, or say allow_links=True" in refused.problems[0].message
+    assert [m.levels[1].array for m in zg.list_multiscales(store)] == [None]
+    assert len(zg.open(store).levels) == 1
+    assert zg.check(store, allow_links=True).ok
+    assert len(zg.list_multiscales(store, allow_links=True)[0].levels) == 2
+    pyramid = pickle.loads(pickle.dumps(zg.open(store, allow_links=True)))
+    assert np.array_equal(pyramid.levels[1].array, samples["s1"])
+    assert run(["check", str(store)]) == 1
+    assert "or say --allow-links" in capsys.readouterr().out
+    assert run(["info", str(store), "--allow-links"]) == 0 == run(["check", str(store), "--allow-links"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from ziggurat.cli.talk import Command, columns, common, data, data_json
+from ziggurat.cli.words import as_options
 
+_LINKS = click.option("--allow-links", is_flag=True, help="Follow link files and symbolic links that leave the folder; never to a URL.")
 _COLOURS = (("broken", "red"), ("advice", "yellow"), ("note", "cyan"))
 
 
@@ -20,16 +22,17 @@ _COLOURS = (("broken", "red"), ("advice", "yellow"), ("note", "cyan"))
 )
 @click.argument("source", metavar="PLACE")
 @click.option("--layout", metavar="ID", help="Read it as this layout, such as ome-zarr@0.4, whatever else it may be.")
+@_LINKS
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number in full.")
 @common
-def info(source: str, layout: str | None, as_json: bool) -> None:
+def info(source: str, layout: str | None, allow_links: bool, as_json: bool) -> None:
     """Show the multiscales at PLACE: a folder, a URL, or one of the levels.
 
     Only metadata is read. A number marked ~ is not stated by the document but inferred from shapes.
     """
     from ziggurat.pyramid import survey
 
-    found = survey(source, layout=layout)
+    found = survey(source, layout=layout, allow_links=allow_links)
     if as_json:
         data_json(found.to_json())
         return
@@ -44,17 +47,18 @@ def info(source: str, layout: str | None, as_json: bool) -> None:
 @click.argument("source", metavar="PLACE")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not met counts as well.")
 @click.option("--layout", metavar="ID", help="Apply the rules of this layout, such as ome-zarr@0.4.")
+@_LINKS
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @common
 @click.pass_context
-def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_json: bool) -> int:
+def check(ctx: click.Context, source: str, strict: bool, layout: str | None, allow_links: bool, as_json: bool) -> int:
     """Apply every rule of the format that PLACE claims to its documents.
 
     One line each: 'broken' for a MUST, 'advice' for a SHOULD, 'note' for what is worth knowing. Exit 1 when a MUST is broken.
     """
     from ziggurat.pyramid import check as judge
 
-    report = judge(source, strict=strict, layout=layout)
+    report = judge(source, strict=strict, layout=layout, allow_links=allow_links)
     passed = report.ok
     if as_json:
         problems = [{name: getattr(p, name) for name in ("rule", "requirement", "loc", "message", "hint", "source")} for p in report]
@@ -62,6 +66,6 @@ def check(ctx: click.Context, source: str, strict: bool, layout: str | None, as_
         return 0 if passed else 1
     for problem in report:
         colour = next(colour for verdict, colour in _COLOURS if verdict == problem.verdict)
-        data(problem.sentence, label=problem.verdict, style=colour)
+        data(as_options(problem.sentence), label=problem.verdict, style=colour)
     data(report.summary, label="passed" if passed else "failed", style="green" if passed else "red")
     return 0 if passed else 1

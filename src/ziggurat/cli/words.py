@@ -86,6 +86,7 @@ def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> o
 _PARAMETERS = (
     "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
     "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "add", "overwrite", "dest", "transpose",
+    "allow_links",
 )  # fmt: skip
 _TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
 _SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")

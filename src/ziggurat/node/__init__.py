@@ -440,7 +440,7 @@ class FileNode(DocumentNode):
         found = Path(os.path.normpath(os.path.join(self._real, path, target)))
         inside = os.path.realpath(found).startswith(self._real.rstrip(os.sep) + os.sep)
         if not (inside or self.follow_links):
-            raise PathError(f"{here}: names {target!r}, outside the folder; allow links explicitly (--allow-links) when you trust it")
+            raise PathError(f"{here}: names {target!r}, outside the folder; say allow_links=True when you trust it")
         return FileNode(found, follow_links=self.follow_links, decode=self._decode)
 
     def _files(self, path: str) -> Iterator[str] | None:
@@ -452,7 +452,7 @@ class FileNode(DocumentNode):
         name = os.path.join(self._real, *key.split("/")) if key else self._real
         real = os.path.realpath(name)
         if not self.follow_links and real != self._real and not real.startswith(self._real.rstrip(os.sep) + os.sep):
-            raise PathError(f"{self.path}: '{key}' is a link to {real!r}, outside the folder; copy the data in, or allow links explicitly")
+            raise PathError(f"{self.path}: '{key}' is a link to {real!r}, outside the folder; copy the data in, or say allow_links=True")
         return real
 
     def _bytes(self, key: str) -> bytes | None:

@@ -20,7 +20,12 @@ _N_ANCESTORS = 3
 
 
 def open(  # noqa: A001 - `zg.open` is the public name
-    url: object, *, multiscale: int | str | Callable[[Multiscale], bool] | None = None, chunks_like: Sequence[int] | None = None, layout: str | None = None
+    url: object,
+    *,
+    multiscale: int | str | Callable[[Multiscale], bool] | None = None,
+    chunks_like: Sequence[int] | None = None,
+    layout: str | None = None,
+    allow_links: bool = False,
 ) -> Pyramid:
     """Returns the multiscale at a place as a `Pyramid`; only metadata is read, and nothing is listed.
 
@@ -36,6 +41,8 @@ def open(  # noqa: A001 - `zg.open` is the public name
         Take the multiscale whose base has the chunks closest to these sizes, as for the same samples stored in slices and in cubes.
     layout
         Read it as this layout (`"ome-zarr@0.4"`) whatever else it may be.
+    allow_links
+        Follow link files, references and symbolic links that leave a local folder. What they name is always local.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def open(  # noqa: A001 - `zg.open` is the public name
     OptionError
         When no multiscale is the one that was said; the message names those that exist.
     """
-    hierarchy, listed = _read(url, layout)
+    hierarchy, listed = _read(url, layout, allow_links=allow_links)
     if listed and multiscale is None and chunks_like is None:
         multiscale = next(i for i, candidate in enumerate(hierarchy.multiscales) if _lists(candidate, listed))
     chosen = layouts.choose(hierarchy.multiscales, multiscale, chunks_like=chunks_like)
@@ -57,15 +64,15 @@ def open(  # noqa: A001 - `zg.open` is the public name
     return Pyramid(hierarchy, position)
 
 
-def list_multiscales(url: object, *, layout: str | None = None) -> tuple[Multiscale, ...]:
+def list_multiscales(url: object, *, layout: str | None = None, allow_links: bool = False) -> tuple[Multiscale, ...]:
     """Returns the metadata of every multiscale of a group, in the order of its document.
 
-    Raises NotFound where there is none, DocumentError where a document cannot be read.
+    `layout` and `allow_links` as for `open`. Raises NotFound where there is none, DocumentError where a document cannot be read.
     """
-    return read(url, layout).multiscales
+    return read(url, layout, allow_links=allow_links).multiscales
 
 
-def check(source: object, *, strict: bool = False, layout: str | None = None) -> Report:
+def check(source: object, *, strict: bool = False, layout: str | None = None, allow_links: bool = False) -> Report:
     """Returns what every rule of the format says about the documents at a place; no sample is read.
 
     Parameters
@@ -76,12 +83,14 @@ def check(source: object, *, strict: bool = False, layout: str | None = None) ->
         Hold SHOULD as high as MUST: `report.ok` is then True only when neither is broken.
     layout
         Apply the rules of this layout, whatever else the place may be.
+    allow_links
+        As for `open`.
 
     Raises NotFound when nothing is there. Broken documents are problems of the report.
     """
     from ziggurat import validation
 
-    place = place_of(source)
+    place = place_of(source, allow_links=allow_links)
     if place.node.kind == "array":
         listing = _listing(place, None)
         if listing is None:
@@ -100,6 +109,8 @@ class Place:
     """What `storage.open_store` takes."""
     prefix: str = ""
     """Path of the node below `target`."""
+    allow_links: bool = False
+    """Whether what is here may name other local folders."""
 
     def above(self) -> tuple[Place, str] | None:
         """Returns the place of the group above and this one's name in it; None at the top of what can be seen."""
@@ -116,30 +127,30 @@ class Place:
             return None
         node, name = found
         if isinstance(node, FileNode):
-            return Place(node, node.location), name
-        return Place(node, self.target, self.prefix.rpartition("/")[0]), name
+            return Place(node, node.location, "", self.allow_links), name
+        return Place(node, self.target, self.prefix.rpartition("/")[0], self.allow_links), name
 
     def reader(self, level: Level) -> StoredArray:
         """Returns what opens the array of a level."""
         if level.location is not None:
-            return StoredArray(level.location, "", _node(level.location), level.array)
+            return StoredArray(level.location, "", _node(level.location, allow_links=self.allow_links), level.array)
         whole = f"{self.prefix}/{level.path}" if self.prefix else level.path
         return StoredArray(self.target, whole, self.node.child(level.path), level.array)
 
-    def __reduce__(self) -> tuple[Callable[[object, str], Place], tuple[object, str]]:
-        return _again, (self.target, self.prefix)
+    def __reduce__(self) -> tuple[Callable[[object, str, bool], Place], tuple[object, str, bool]]:
+        return _again, (self.target, self.prefix, self.allow_links)
 
 
-def _again(target: object, prefix: str) -> Place:
+def _again(target: object, prefix: str, allow_links: bool) -> Place:
     """Returns a place in another process: its node is made anew, because it may hang on a connection."""
-    node = _node(target)
-    return Place(node.child(prefix) if prefix else node, target, prefix)
+    node = _node(target, allow_links=allow_links)
+    return Place(node.child(prefix) if prefix else node, target, prefix, allow_links)
 
 
-def _node(target: object) -> Node:
-    """Returns the node at a place; a local folder without any Zarr library."""
+def _node(target: object, *, allow_links: bool = False) -> Node:
+    """Returns the node at a place; a local folder without any Zarr library. Links are a matter of local folders only."""
     if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
-        return FileNode(Path(target), decode=LocalValues(os.fspath(target)))
+        return FileNode(Path(target), follow_links=allow_links, decode=LocalValues(os.fspath(target)))
     from ziggurat import storage
 
     return storage.open_node(target)
@@ -157,9 +168,9 @@ class LocalValues:
         return storage.decoder(storage.open_store(self.folder))(path, document, container)
 
 
-def existing(target: object) -> Node:
+def existing(target: object, *, allow_links: bool = False) -> Node:
     """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
-    node = _node(target)
+    node = _node(target, allow_links=allow_links)
     if node.kind in ("group", "array") or (node.kind == "folder" and layouts.detect(node)):
         return node
     if not isinstance(node, FileNode):
@@ -173,20 +184,20 @@ def existing(target: object) -> Node:
     raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
 
 
-def place_of(target: object) -> Place:
+def place_of(target: object, *, allow_links: bool = False) -> Place:
     """Returns what is at a path, a URL, a store, or a `zarr.Group` or `zarr.Array`. Raises NotFound when there is nothing."""
     where = getattr(target, "store_path", target)
-    return Place(existing(where), where)
+    return Place(existing(where, allow_links=allow_links), where, "", allow_links)
 
 
-def read(target: object, layout: str | None) -> Hierarchy:
+def read(target: object, layout: str | None, *, allow_links: bool = False) -> Hierarchy:
     """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
-    return _read(target, layout)[0]
+    return _read(target, layout, allow_links=allow_links)[0]
 
 
-def _read(target: object, layout: str | None) -> tuple[Hierarchy, str]:
+def _read(target: object, layout: str | None, *, allow_links: bool) -> tuple[Hierarchy, str]:
     """Returns what `read` does, and the path of the array that was asked for, relative to the group; empty for a group."""
-    place = place_of(target)
+    place = place_of(target, allow_links=allow_links)
     if place.node.kind == "array":
         listing = _listing(place, layout)
         if listing is None:

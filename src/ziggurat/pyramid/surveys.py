@@ -79,7 +79,7 @@ class Survey:
         }
 
 
-def survey(url: object, *, layout: str | None = None) -> Survey:
+def survey(url: object, *, layout: str | None = None, allow_links: bool = False) -> Survey:
     """Returns everything that the metadata at a place says; for an image file or a bare array, what levels would be built on.
 
     A group that holds no usable multiscale is no error here. Lists the folder when it is local.
@@ -87,14 +87,14 @@ def survey(url: object, *, layout: str | None = None) -> Survey:
     Raises NotFound when nothing is there, DocumentError for a document that cannot be read, UnsupportedError for a file that is no image.
     """
     try:
-        place = place_of(url)
+        place = place_of(url, allow_links=allow_links)
     except NotFound:
         if isinstance(url, (str, Path)) and Path(url).is_file():
             return _of_file(url)
         raise
     if place.node.kind == "array":
         try:
-            hierarchy = read(url, layout)
+            hierarchy = read(url, layout, allow_links=allow_links)
         except NotFound:
             info = place.node.array
             return Survey(place.node.location, (), place.node.zarr_format, arrays=() if info is None else (("", info),))
