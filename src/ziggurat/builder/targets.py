@@ -183,7 +183,7 @@ def _remote(source: Source, target: object, *, add: bool, overwrite: bool) -> De
         raise OptionError(f"{'add' if add else 'overwrite'}: only known for a local target, or for the group that holds the source; found {node.location}")
     name = _stem(Path(urlsplit(target).path)) if isinstance(target, str) else source.info.name
     facts = Target(location=node.location, name=name or source.info.name, verbatim=_is_verbatim(source))
-    return Destination(facts, target, "", _folder(target, ""), exists=node.kind != "absent")
+    return Destination(facts, target, "", _folder(target, ""), exists=node.kind not in ("absent", "folder"))
 
 
 def _is_verbatim(source: Source) -> bool:
@@ -227,7 +227,7 @@ def _check_levels(destination: Destination, plan: BuildPlan) -> None:
         raise TargetExists(f"{destination.location}: a series is called {plan.name!r} already, and series are chosen by name; say another name=")
     node = _node(destination)
     for level in plan.levels[1:]:
-        if node.child(level.path).kind != "absent":
+        if node.child(level.path).kind not in ("absent", "folder"):
             raise TargetExists(f"{destination.location}: a node {level.path!r} is already there; say names= (such as names='{plan.word}{{k}}') or --overwrite")
 
 
@@ -242,7 +242,7 @@ def _check_replaceable(destination: Destination) -> None:
         raise OptionError(f"overwrite: only known for a local target, found {destination.location}; remove it first")
     if place.is_symlink():
         raise TargetExists(f"{place}: is a link; overwrite=True replaces no links; name what it leads to")
-    if storage.open_node(str(place)).kind == "absent" and not unfinished(place):
+    if storage.open_node(str(place)).kind in ("absent", "folder") and not unfinished(place):
         raise TargetExists(f"{place}: is no Zarr node; overwrite=True replaces nothing else; remove it yourself if it may go")
 
 

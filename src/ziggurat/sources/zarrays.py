@@ -100,7 +100,7 @@ def open_zarr(root: object, *, path: str = "") -> ZarrSource:
     top = storage.open_node(root)
     path = path.strip("/")
     node = top.child(path) if path else top
-    if node.kind == "absent":
+    if node.kind in ("absent", "folder"):
         raise NotFound(f"{node.location}: no Zarr array or group there")
     if node.kind == "group":
         series, level = _base_of_group(node)

@@ -153,7 +153,7 @@ def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterato
 
 def _difference(real: Node, name: str, document: Mapping[str, JSON]) -> str:
     """Returns how a copied document differs from the node's own, empty when it does not."""
-    if real.kind == "absent":
+    if real.kind in ("absent", "folder"):
         return "describes a node that does not exist"
     if name == ".zattrs":
         return "" if document == real.attributes else "has other attributes than the node"
