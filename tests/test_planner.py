@@ -234,7 +234,7 @@ def test_verbatim_only_when_nothing_changes():
         ({"durability": "hope"}, "durability"),
         ({"dtype": "uint8"}, "does not hold every value"),
         ({"dtype": "object"}, "dtype"),
-        ({"reduction": "avarage"}, "mean, stride"),
+        ({"reduction": "avarage"}, "mean, sum"),
         ({"nodata": 0.5}, "no uint16"),
         ({"residual_base": True}, "residual_base"),
         ({"unit": {"w": "metre"}}, "axis 'w'"),

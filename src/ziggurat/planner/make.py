@@ -99,7 +99,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         expected_seconds=0.0,
         stamps=info.stamps,
         software=probes.software,
-        notes=(*info.notes, *notes, *form_notes, *_shard_notes(levels, options)),
+        notes=(*info.notes, *notes, *form_notes, *_shard_notes(levels, options), *_dtype_notes(row, levels)),
     )
     return _costed(plan, row).sealed()
 
@@ -194,6 +194,11 @@ def _shard_notes(levels: Sequence[LevelPlan], options: BuildOptions) -> tuple[st
     return (f"{first.n_chunks:,} chunks of level {first.path} are stored in {first.n_objects:,} shards; say shards= for other ones",)
 
 
+def _dtype_notes(row: Reduction, levels: Sequence[LevelPlan]) -> tuple[str, ...]:
+    found, base = levels[-1].dtype, levels[0].dtype
+    return (f"the levels are {found} on a base of {base}, for {row.name!r} makes them so; some readers want one type",) if found != base else ()
+
+
 def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     """Fills in how the work is cut and what it costs."""
     dtype, base = np.dtype(plan.source_dtype), plan.levels[0]
@@ -208,7 +213,7 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         writes_base=plan.base == "encoded",
         copies_base=plan.base == "verbatim",
         picks=row.anchor == "first",
-        masks=row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None),
+        masks=row.carries == "moments" or (row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None)),
     )
     ladder = work.factors[1:]
     if row.halo:

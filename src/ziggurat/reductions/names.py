@@ -27,6 +27,11 @@ ALIASES: Mapping[str, str] = MappingProxyType(
         "majority": "mode",
         "q1": "quantile(q=0.25)",
         "q3": "quantile(q=0.75)",
+        "total": "sum",
+        "circmean": "circular_mean",
+        "root_mean_square": "rms",
+        "var": "variance",
+        "stddev": "std",
         "gauss": "gaussian",
     }
 )

@@ -188,8 +188,8 @@ class Reduction:
     partial: str
     nan: str
     nodata: str
-    carries: Literal["sums", "samples"] = "samples"
-    """What travels up the walk."""
+    carries: Literal["samples", "sums", "moments"] = "samples"
+    """What travels up the walk; with sums weights where something is missing, with moments always."""
     weighs: Literal["nothing", "validity", "weights"] = "nothing"
     """What its folding takes from outside: nothing (missing samples are NaN or nodata); masks and `min_valid`; weights too."""
     halo: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from ziggurat.kernels import ranks
+from ziggurat.reductions import moments
 from ziggurat.reductions.foldings import Extremes, Gathered, Windows, first_sample, highest, lowest, sum_folding
 from ziggurat.reductions.ports import Parameter, Reduction, Value, difference_dtype
 from ziggurat.reductions.smoothing import GaussianFilter
@@ -55,6 +57,164 @@ MEAN = Reduction(
     refusal="a mask has a majority ('mode'), 'any' or 'all'",
     source="issue #50, `type`; ties as `numpy.round` has them",
     invents=True,
+)
+
+
+def _overflow(value: Value) -> Value:
+    if value not in ("widen", "saturate"):
+        raise ValueError("widen or saturate")
+    return value
+
+
+def _few(value: Value) -> Value:
+    if value not in (0, 1):
+        raise ValueError("0 or 1")
+    return value
+
+
+def _period(value: Value) -> Value:
+    value = {"degrees": 360, "radians": 2 * math.pi}.get(value, value) if isinstance(value, str) else value
+    if isinstance(value, str) or not 0 < value < math.inf:
+        raise ValueError("a number above 0, degrees or radians")
+    return value
+
+
+def _finite(value: Value) -> Value:
+    if isinstance(value, str) or not math.isfinite(value):
+        raise ValueError("a number")
+    return value
+
+
+SUM = Reduction(
+    name="sum",
+    anchor="centre",
+    composes=True,
+    dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
+    factory=moments.total_folding,
+    converts=moments.total_dtype,
+    parameters=(
+        Parameter("overflow", "widen (the levels are uint64, int64, float64 or complex128) or saturate (the base's dtype); widen when not said", _overflow),
+        Parameter("min_count", "1: a window without valid samples is missing; 0: it is 0; 1 when not said", _few),
+    ),
+    weighs="weights",
+    invents=True,
+    summary="The sum of the base samples behind a sample, for quantities that add up; it never wraps.",
+    window=THE_FACTORS + ", cumulative: every level is the sum of the base samples under it",
+    ties="none",
+    rounding="none for integers, which are exact; what their dtype cannot hold becomes the nearest that it can; floats are summed in float64, complex "
+    "numbers in complex128; with weights the sum of weight times sample, in float64",
+    partial=WHAT_IS_THERE,
+    nan="no sample: skipped; a window of NaN alone is NaN, or 0 with `min_count=0`",
+    nodata="no sample: skipped; a window of nodata alone is nodata, or 0 with `min_count=0`; a sum of valid samples may happen to equal nodata",
+    carries="sums",
+    refusal="say dtype='uint8' to count what is True of a mask",
+    source="xarray's and NumPy's `sum`, whose empty sum is 0; GDAL's",
+)
+
+COUNT = Reduction(
+    name="count",
+    anchor="centre",
+    composes=True,
+    dtypes=BOOL + UNSIGNED + SIGNED + FLOATS + COMPLEX,
+    factory=moments.CountFolding,
+    converts=moments.count_dtype,
+    weighs="validity",
+    invents=True,
+    summary="The number of valid base samples behind a sample, as uint64.",
+    window=THE_FACTORS + ", cumulative: every level counts the base samples under it",
+    ties="none",
+    rounding="none",
+    partial=WHAT_IS_THERE,
+    nan="not counted; a window of NaN alone is 0",
+    nodata="not counted; a window of nodata alone is 0",
+    carries="sums",
+    source="xarray's `count`",
+)
+
+RMS = Reduction(
+    name="rms",
+    anchor="centre",
+    composes=True,
+    dtypes=NARROW + FLOATS,
+    factory=moments.rms_folding,
+    weighs="weights",
+    invents=True,
+    summary="The root of the mean of the squares of the base samples behind a sample.",
+    window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
+    ties="half to even",
+    rounding="once per level; squares are summed in float64",
+    partial=WHAT_IS_THERE + ", divided by their number",
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a root may happen to equal nodata",
+    carries="sums",
+    refusal="squares of 64-bit integers fit no float64: say a narrower dtype=; complex numbers and masks have none",
+    source="GDAL's rms",
+)
+
+CIRCULAR_MEAN = Reduction(
+    name="circular_mean",
+    anchor="centre",
+    composes=True,
+    dtypes=("uint16", "uint32", "int16", "int32", *FLOATS),
+    factory=moments.circular_folding,
+    parameters=(
+        Parameter("period", "what a whole turn is: a number, degrees (360) or radians (2 pi); 360 when not said", _period),
+        Parameter("low", "the smallest direction that is written, such as -180; 0 when not said", _finite),
+    ),
+    weighs="weights",
+    invents=True,
+    summary="The direction of the sum of the unit vectors of the base samples behind a sample: of 350 and 10 degrees 0, not 180.",
+    window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
+    ties="half to even (within 1e-9 of a tie); what is rounded to `low + period` is written as `low`",
+    rounding="once per level; cosines and sines are summed in float64",
+    partial=WHAT_IS_THERE,
+    nan="no sample: skipped; a window of NaN alone is NaN, as is one whose directions cancel (a mean vector shorter than 1e-12)",
+    nodata="no sample: skipped; a window of nodata alone is nodata, as is one whose directions cancel; integers without nodata have 0 there",
+    carries="sums",
+    refusal="8 bits hold no 360 degrees and 64 bits no float64: say dtype='int16' or float32; complex numbers have a mean",
+    source="scipy's `circmean`",
+)
+
+VARIANCE = Reduction(
+    name="variance",
+    anchor="centre",
+    composes=True,
+    dtypes=NARROW + FLOATS,
+    factory=moments.variance_folding,
+    converts=moments.variance_dtype,
+    weighs="weights",
+    invents=True,
+    summary="The mean squared deviation of the base samples behind a sample from their mean (not corrected: divided by n).",
+    window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
+    ties="none: deviations are floats",
+    rounding="means and squared deviations are merged in float64 (Chan's formula), rounded once to float32 (bases of up to 16 bits, float32), else float64",
+    partial=WHAT_IS_THERE + ", divided by their number",
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a variance may happen to equal nodata",
+    carries="moments",
+    refusal="deviations of 64-bit integers fit no float64: say a narrower dtype=; complex numbers and masks have none",
+    source="xarray's and NumPy's `var` with ddof=0; Chan, Golub and LeVeque 1979",
+)
+
+STD = Reduction(
+    name="std",
+    anchor="centre",
+    composes=True,
+    dtypes=NARROW + FLOATS,
+    factory=moments.deviation_folding,
+    converts=moments.variance_dtype,
+    weighs="weights",
+    invents=True,
+    summary="The root of 'variance'.",
+    window=VARIANCE.window,
+    ties=VARIANCE.ties,
+    rounding=VARIANCE.rounding,
+    partial=VARIANCE.partial,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED + "; a deviation may happen to equal nodata",
+    carries="moments",
+    refusal=VARIANCE.refusal,
+    source="xarray's and NumPy's `std` with ddof=0",
 )
 
 STRIDE = Reduction(
@@ -244,5 +404,5 @@ LAPLACIAN = Reduction(
     source="issue #50, series 'laplacian'; Burt and Adelson 1983",
 )
 
-TABLE: tuple[Reduction, ...] = (MEAN, STRIDE, MIN, MAX, MEDIAN, QUANTILE, MODE, ANY, ALL, GAUSSIAN, LAPLACIAN)
+TABLE: tuple[Reduction, ...] = (MEAN, SUM, COUNT, STRIDE, MIN, MAX, MEDIAN, QUANTILE, MODE, ANY, ALL, RMS, CIRCULAR_MEAN, VARIANCE, STD, GAUSSIAN, LAPLACIAN)
 """Every reduction that there is, in the order in which it is listed."""
