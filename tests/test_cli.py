@@ -506,6 +506,7 @@ def test_a_target_that_exists_is_refused_until_overwrite(zig: Run, tmp_path: Pat
     assert zg.open(tmp_path / "a.ome.zarr").levels[0].chunks == (16, 16)
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "letter.txt").write_text("dear")
+    (tmp_path / "plain" / "attributes.json").write_text("{}")  # also the name of N5's document
     code, _, err = zig("build", "a.npy", "plain", "--overwrite")
     assert code == 2
     one_sentence(err)

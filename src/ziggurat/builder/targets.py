@@ -242,7 +242,7 @@ def _check_replaceable(destination: Destination) -> None:
         raise OptionError(f"overwrite: only known for a local target, found {destination.location}; remove it first")
     if place.is_symlink():
         raise TargetExists(f"{place}: is a link; overwrite=True replaces no links; name what it leads to")
-    if storage.open_node(str(place)).kind in ("absent", "folder") and not unfinished(place):
+    if storage.open_node(str(place)).zarr_format is None and not unfinished(place):  # any folder with an attributes.json would count as N5
         raise TargetExists(f"{place}: is no Zarr node; overwrite=True replaces nothing else; remove it yourself if it may go")
 
 

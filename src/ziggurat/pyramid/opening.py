@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ziggurat import layouts
 from ziggurat.model import JSON, Level, Multiscale
 from ziggurat.node import Container, FileNode, Node, named_place
-from ziggurat.problems import DocumentError, NotFound, Report
+from ziggurat.problems import DocumentError, NotFound, Problem, Report
 from ziggurat.pyramid.arrays import StoredArray
 from ziggurat.pyramid.levels import Hierarchy, Pyramid
 
@@ -72,13 +72,17 @@ def list_multiscales(url: object, *, layout: str | None = None, allow_links: boo
     return read(url, layout, allow_links=allow_links).multiscales
 
 
-def check(source: object, *, strict: bool = False, layout: str | None = None, allow_links: bool = False) -> Report:
-    """Returns what every rule of the format says about the documents at a place; no sample is read.
+def check(source: object, *, deep: bool = False, strict: bool = False, layout: str | None = None, allow_links: bool = False) -> Report:
+    """Returns what every rule of the format says about the documents at a place; without `deep` no sample is read.
 
     Parameters
     ----------
     source
         As for `open`; the place of a level's own array is judged by the group that lists it.
+    deep
+        Also read sampled blocks of every level. Levels of our own method are made again from what the metadata says, and the first
+        sample that differs is a broken MUST. For those of other makers it is told which reduction gives the samples, and a place
+        other than the metadata's is advice. Some dozens of small regions are read per level.
     strict
         Hold SHOULD as high as MUST: `report.ok` is then True only when neither is broken.
     layout
@@ -97,7 +101,22 @@ def check(source: object, *, strict: bool = False, layout: str | None = None, al
             raise _unlisted(place)
         place = listing[0]
     found = validation.check_node(place.node, layout=layout)
-    return dataclasses.replace(found, strict=strict)
+    samples = _deep(place, layout) if deep else ()
+    return dataclasses.replace(found, strict=strict, problems=(*found.problems, *samples))
+
+
+def _deep(place: Place, layout: str | None) -> Iterator[Problem]:
+    """Yields what the samples of every multiscale say of its metadata."""
+    from ziggurat import provenance
+
+    try:
+        hierarchy = hierarchy_at(place, layouts.read(place.node, layout))
+    except NotFound:  # a plate or a well: it has no levels of its own
+        return
+    for position, multiscale in enumerate(hierarchy.multiscales):
+        pyramid = Pyramid(hierarchy, position)
+        if len(pyramid) == len(multiscale.levels):  # a missing level is a broken rule already
+            yield from provenance.judge(multiscale, pyramid.arrays, f"multiscales[{position}]")
 
 
 @dataclass(frozen=True, slots=True)

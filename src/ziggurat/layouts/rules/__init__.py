@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ziggurat.layouts.rules.common import COMMON
+from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Rule
 from ziggurat.problems import Problem, Requirement
 
-__all__ = ["COMMON", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "Rule", "problem"]
+__all__ = ["COMMON", "DEEP", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "Rule", "problem"]
 
-TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, COMMON)
-RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in (*FOUNDING, *OME, *COMMON)})
+TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, COMMON, DEEP)
+RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for table in TABLES for rule in table})
 """Every rule by its id."""
 
 
