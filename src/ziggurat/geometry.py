@@ -103,6 +103,42 @@ def level_translation(
     return tuple(float(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True))
 
 
+def cell_edges(n: int, scale: float, translation: float) -> tuple[float, ...]:
+    """Returns the `n + 1` edges of cells whose centres lie `scale` apart, the first one at `translation`.
+
+    >>> cell_edges(2, 0.25, -89.875)
+    (-90.0, -89.75, -89.5)
+    """
+    step, first = _exact(scale), _exact(translation)
+    return tuple(float(first + step * (i - Fraction(1, 2))) for i in range(n + 1))
+
+
+WGS84_ECCENTRICITY = math.sqrt(1 / 298.257223563 * (2 - 1 / 298.257223563))
+
+
+def latitude_bands(edges: Sequence[float], eccentricity: float = 0.0) -> tuple[float, ...]:
+    """Returns the area of the bands between latitudes (degrees, cut at the poles), per radian of longitude; the whole globe has 2.
+
+    On an ellipsoid the sine of the authalic latitude takes the place of the sine. Source: maths.md 3.3; Snyder, Map Projections, 3-12.
+
+    >>> latitude_bands((-90.0, 0.0, 90.0)), latitude_bands((-91.0, -30.0))
+    ((1.0, 1.0), (0.5,))
+    """
+    sines = [_authalic_sine(math.radians(max(-90.0, min(90.0, edge))), eccentricity) for edge in edges]
+    return tuple(abs(b - a) for a, b in itertools.pairwise(sines))
+
+
+def _authalic_sine(latitude: float, eccentricity: float) -> float:
+    if not eccentricity:
+        return math.sin(latitude)
+
+    def q(sine: float) -> float:
+        e = eccentricity
+        return (1 - e * e) * (sine / (1 - (e * sine) ** 2) + math.atanh(e * sine) / e)
+
+    return q(math.sin(latitude)) / q(1.0)
+
+
 def window(index: int, factor: int, n_base: int) -> tuple[int, int]:
     """Returns the half-open range of base samples behind sample `index` of a level; the last one may be partial.
 

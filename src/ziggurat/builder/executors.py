@@ -14,6 +14,7 @@ from ziggurat.builder.job import Job
 from ziggurat.builder.run import make_work
 from ziggurat.builder.tasks import Index, Meter, Tally, Work, carry_parts
 from ziggurat.journal import Journal
+from ziggurat.problems import PlanError
 
 IN_FLIGHT_PER_WORKER = 2
 """Tasks that wait at an executor beyond those that run: enough to keep workers busy, few enough to stop quickly."""
@@ -34,7 +35,10 @@ class Sending:
     def __init__(self, work: Work, job: Job, executor: Executor, journal: Journal, meter: Meter) -> None:
         self._work, self._executor, self._journal, self._meter = work, executor, journal, meter
         self._place = journal.folder / "job"
-        self._place.write_bytes(pickle.dumps(job))
+        try:
+            self._place.write_bytes(pickle.dumps(job))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PlanError(f"executor: the job cannot be sent to workers ({error}); give weights and reductions as functions that a module defines") from error
         self._n_max = IN_FLIGHT_PER_WORKER * max(job.plan.threads, getattr(executor, "_max_workers", 0))
 
     def run(self, groups: Sequence[Sequence[Index]]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ziggurat import reductions
+from ziggurat.builder.beside import MaskedReader
 from ziggurat.builder.job import Job, base_reader
 from ziggurat.builder.tasks import RESIDUAL, Crew, Index, Step, Tallies, Tally
 from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents, fill_scalar
@@ -232,7 +233,8 @@ def make_stage(job: Job, number: int, folder: str, *, create: bool) -> Stage:
 
     def gaussian(n: int) -> ChunkReader:
         if n == 0:
-            return base_reader(plan, job.source) if plan.base == "stays" else job.readers[0]
+            base = base_reader(plan, job.source) if plan.base == "stays" else job.readers[0]
+            return base if job.beside is None or job.beside.missing is None else MaskedReader(base, job.beside.missing)
         return scratch.open(plan, n, create=False) if scratched else job.readers[n]
 
     base = gaussian(0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ziggurat import reductions
 from ziggurat.builder import publish as publishing
+from ziggurat.builder.beside import Given, make_beside, open_given
 from ziggurat.builder.job import Job
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import run
@@ -21,7 +22,7 @@ from ziggurat.chunkio import codec_software
 from ziggurat.journal import Journal, locked
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, in_source_order, make_plan, source_blocks
-from ziggurat.planner.options import Numbers, Sizes, Step
+from ziggurat.planner.options import Missing, Nodata, Numbers, Sizes, Step, Weights
 from ziggurat.problems import PlanError, StorageError
 from ziggurat.reductions import Reduction
 from ziggurat.sources import Source, open_source, regrid
@@ -45,7 +46,7 @@ def plan(
     unit: str | Mapping[str, str] | None = None,
     translation: Numbers | None = None,
     kind: Kind | None = None,
-    nodata: float | int | None = None,
+    nodata: Nodata | None = None,
     chunks: Sizes | None = None,
     shards: Sizes | None = None,
     codecs: str | None = None,
@@ -60,6 +61,10 @@ def plan(
     residual_base: bool = False,
     array_geometry: bool = False,
     force: bool = False,
+    missing: Missing | None = None,
+    min_valid: float | None = None,
+    weights: Weights | None = None,
+    coverage: bool = False,
 ) -> BuildPlan:
     """Returns what `build` would do with the same words; writes nothing and reads no samples.
 
@@ -81,7 +86,7 @@ def plan(
     """
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
-        memory, threads, durability, write_empty, residual_base, array_geometry, force,
+        memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
     )  # fmt: skip
     return _planned(source, target, options, add=add, overwrite=overwrite)[2]
 
@@ -103,7 +108,7 @@ def build(
     unit: str | Mapping[str, str] | None = None,
     translation: Numbers | None = None,
     kind: Kind | None = None,
-    nodata: float | int | None = None,
+    nodata: Nodata | None = None,
     chunks: Sizes | None = None,
     shards: Sizes | None = None,
     codecs: str | None = None,
@@ -118,6 +123,10 @@ def build(
     residual_base: bool = False,
     array_geometry: bool = False,
     force: bool = False,
+    missing: Missing | None = None,
+    min_valid: float | None = None,
+    weights: Weights | None = None,
+    coverage: bool = False,
 ) -> BuildResult:
     """Makes the levels of `source` and publishes them as a multiscale; an interrupted build goes on when it is called again.
 
@@ -126,7 +135,8 @@ def build(
     source, target, add, overwrite
         As for `plan`.
     plan
-        What `plan` returned for the same source and target; options may not be said beside it.
+        What `plan` returned for the same source and target; options may not be said beside it, but for a row, weights and a mask
+        that were objects, which a plan cannot hold.
     executor
         Any `concurrent.futures.Executor`; it is given roots of subtrees and is not shut down. None: threads of this process.
     progress
@@ -142,29 +152,30 @@ def build(
     started = time.perf_counter()
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
-        memory, threads, durability, write_empty, residual_base, array_geometry, force,
+        memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
     )  # fmt: skip
-    opened, destination, made = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
+    opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
     row = options.reduction_row or reductions.find(made.reduction)
-    tally, meter = _run(opened, destination, made, row, executor, progress)
+    tally, meter = _run(opened, destination, made, row, beside, executor, progress)
     return _result(destination, made, tally, meter, time.perf_counter() - started)
 
 
 def _planned(
     source: object, target: object, options: BuildOptions, *, add: bool, overwrite: bool, given: BuildPlan | None = None
-) -> tuple[Source, Destination, BuildPlan]:
+) -> tuple[Source, Destination, BuildPlan, Given]:
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
+    beside = open_given(options, given)
     opened, destination = find_destination(_open(source), target, options, add=add, overwrite=overwrite)
     if given is None:
         opened = regrid(opened, source_blocks(opened.info, options, destination.facts))
-        made = make_plan(opened.info, options, destination.facts, _probes())
+        made = make_plan(opened.info, options, destination.facts, _probes(), beside.facts)
     else:
         made = _checked(given, options, opened, destination)
         opened = regrid(opened, in_source_order(given.transpose, given.source_chunks))
     if made.codecs is not None:
         parse_codec(made.codecs)  # before anything is written
     check_free(destination, made)
-    return opened, destination, made
+    return opened, destination, made, beside
 
 
 def _open(source: object) -> Source:
@@ -178,7 +189,7 @@ def _open(source: object) -> Source:
 
 def _checked(given: BuildPlan, options: BuildOptions, opened: Source, destination: Destination) -> BuildPlan:
     said = options.said()
-    if set(said) - {"reduction"}:
+    if set(said) - {"reduction", "weights", "nodata"}:  # which a plan may hold by name only
         raise PlanError(f"plan: {', '.join(said)} said beside a plan; say them to plan() and give its result")
     shape = in_source_order(given.transpose, given.levels[0].shape)
     if shape != opened.shape or given.stamps != opened.info.stamps:
@@ -198,7 +209,7 @@ def _probes() -> Probes:
 
 
 def _run(
-    opened: Source, destination: Destination, made: BuildPlan, row: Reduction, executor: Executor | None, progress: ProgressCallback | None
+    opened: Source, destination: Destination, made: BuildPlan, row: Reduction, beside: Given, executor: Executor | None, progress: ProgressCallback | None
 ) -> tuple[Tally, Meter]:
     """Makes all levels, counts them and publishes."""
     site = open_site(destination, made, opened.info)
@@ -218,7 +229,7 @@ def _run(
                 finished = journal.open(json.dumps(made.to_json(), indent=1))
         writers = site.create()
         readers = {k: site.reader(k) for k in site.written} if row.halo else {}
-        job = Job(made, opened, writers, row, str(site.folder or ""), readers)
+        job = Job(made, opened, writers, row, str(site.folder or ""), readers, make_beside(made, beside))
         tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
         _count(site, writers, tally)
         if journal is not None and journal.resumed:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ziggurat import reductions
+from ziggurat.builder.beside import BesideSamples
 from ziggurat.builder.readers import CastReader, Copier, EncodedReader, EncodedWriter, TransposedReader
 from ziggurat.builder.walk import Walk
 from ziggurat.chunkio import ChunkReader, ChunkWriter
-from ziggurat.planner import BuildPlan
+from ziggurat.planner import BuildPlan, weighing_of
 from ziggurat.reductions import Reduction
 
 
@@ -27,6 +28,8 @@ class Job:
     """Local folder that holds the journal, "" where there is none."""
     readers: Mapping[int, ChunkReader] = field(default_factory=dict)
     """Readers of the levels that this build makes, for stages that read what an earlier one wrote."""
+    beside: BesideSamples | None = None
+    """Weights and masks that were given beside the base."""
 
 
 def base_reader(plan: BuildPlan, source: ChunkReader) -> ChunkReader:
@@ -43,11 +46,11 @@ def make_walk(job: Job, number: int) -> Walk:
     plan = job.plan
     ladder = [level.factors for level in plan.levels[1:]] if plan.passes[number].top else []
     dtype, shape = np.dtype(plan.source_dtype), plan.levels[0].shape
-    folding = reductions.bind(job.row, dtype, ladder, nodata=plan.nodata, base_shape=shape) if ladder else None
+    folding = reductions.bind(job.row, dtype, ladder, nodata=plan.nodata, base_shape=shape, weighing=weighing_of(plan)) if ladder else None
     copier = None
     if plan.base == "verbatim":
         copier = Copier(_encoded_reader(job.source), _encoded_writer(job.writers[0]))
-    return Walk(plan, number, base_reader(plan, job.source), job.writers, folding, copier)
+    return Walk(plan, number, base_reader(plan, job.source), job.writers, folding, copier, job.beside)
 
 
 def _encoded_reader(source: ChunkReader) -> EncodedReader:

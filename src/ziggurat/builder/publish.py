@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from ziggurat import layouts, storage
 from ziggurat.builder.site import Site
-from ziggurat.builder.targets import Destination, kept_series
+from ziggurat.builder.targets import Destination, coverage_name, kept_series
 from ziggurat.chunkio import AnyArray, ChunkReader, read_region
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
 from ziggurat.node import loads
@@ -58,18 +59,46 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
     if plan.layout == "multiscales@0.1":  # which has no other place for them
         kwargs["scale"], kwargs["translation"] = list(plan.levels[0].scale), list(plan.levels[0].translation)
         kwargs["units"] = [a.unit for a in plan.axes]
-    if plan.nodata is not None:
-        kwargs["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
+    kwargs.update(_terms(plan))
     if plan.residual_base:
         kwargs["residual_base"] = plan.residual_base
     method: dict[str, JSON] = {"method": f"ziggurat.{plan.word}", "version": version, "args": [], "kwargs": kwargs}
     return Multiscale(levels, plan.axes, name=plan.name, type=plan.word, method=method, layout=plan.layout)
 
 
+def _terms(plan: BuildPlan) -> dict[str, JSON]:
+    """Returns what was said of missing samples and weights, for whoever builds the same levels again."""
+    found: dict[str, JSON] = {}
+    if plan.nodata is not None:
+        found["nodata"] = plan.nodata if math.isfinite(plan.nodata) else str(plan.nodata)
+    if plan.missing is not None:
+        found["nodata_mask"] = plan.missing
+    if plan.min_valid is not None:
+        found["min_valid"] = plan.min_valid
+    if plan.weights is not None:
+        found["weights"] = plan.weights
+    if plan.coverage is not None:
+        found["coverage"] = coverage_name(plan)
+    return found
+
+
+def coverage_of(plan: BuildPlan, version: str) -> tuple[Multiscale, ...]:
+    """Returns the multiscale of the valid shares of levels 1, 2, ..., where they are stored: it begins where the levels do."""
+    if plan.coverage is None:
+        return ()
+    covered = tuple(replace(x, path=f"{plan.coverage}/{x.path}", factors=x.factors if k else (1,) * len(x.factors)) for k, x in enumerate(plan.levels[1:]))
+    whole = multiscale_of(replace(plan, levels=covered, coverage=None, residual_base=None, weights=None, missing=None, nodata=None, min_valid=None), version)
+    levels = tuple(replace(x, array=replace(x.array, dtype="float32", itemsize=4) if x.array else None) for x in whole.levels)
+    kwargs = whole.method["kwargs"] if whole.method else {}
+    kept = dict(kwargs) if isinstance(kwargs, Mapping) else {}
+    method: dict[str, JSON] = {"method": "ziggurat.coverage", "version": version, "args": [], "kwargs": {**kept, "of": plan.name}}
+    return (replace(whole, levels=levels, name=coverage_name(plan), type="coverage", method=method),)
+
+
 def publish(site: Site, destination: Destination, version: str) -> None:
     """Writes the group's documents: from here on readers see the multiscale. Raises StorageError, LayoutError."""
     plan = site.plan
-    series = [*kept_series(destination, plan), multiscale_of(plan, version)]
+    series = [*kept_series(destination, plan), multiscale_of(plan, version), *coverage_of(plan, version)]
     display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
     written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
     attributes = written.attributes[""]
@@ -80,13 +109,17 @@ def publish(site: Site, destination: Destination, version: str) -> None:
 def _parents(site: Site) -> list[tuple[str, JSON]]:
     """Returns the documents of groups between the multiscale's group and its arrays, where there are none yet."""
     found: list[tuple[str, JSON]] = []
-    paths = {str(p) for level in site.plan.levels for p in PurePosixPath(level.path).parents if str(p) != "."}
-    for path in sorted(paths):
+    for path in sorted(_groups(site)):
         name, document = _empty_group(site.plan)
         key = f"{site.prefix}{path}/{name}"
         if site.store.get(key) is None:
             found.append((key, document))
     return found
+
+
+def _groups(site: Site) -> set[str]:
+    """Returns the paths of the groups between the multiscale's and its arrays."""
+    return {str(p) for path in site.paths for p in PurePosixPath(path).parents if str(p) != "."}
 
 
 def _empty_group(plan: BuildPlan) -> tuple[str, dict[str, JSON]]:
@@ -133,7 +166,7 @@ def _below(site: Site, names: Sequence[str]) -> dict[str, JSON]:
     for name in names:
         if "/" in name and (document := _document(site, name)) is not None:
             found[name] = document
-    for path in {str(p) for level in site.plan.levels for p in PurePosixPath(level.path).parents if str(p) != "."}:
+    for path in _groups(site):
         name, document = _empty_group(site.plan)
         found.setdefault(f"{path}/{name}", document)
     for k in site.written:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ziggurat import storage
 from ziggurat.builder.targets import Destination, work_folder
-from ziggurat.builder.tasks import RESIDUAL
+from ziggurat.builder.tasks import RESIDUAL, coverage_key, level_of
 from ziggurat.chunkio import PARTIAL_SUFFIX, ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
 from ziggurat.journal import FOLDER
 from ziggurat.model import JSON, SourceInfo
@@ -51,13 +51,21 @@ class Site:
 
     def path(self, k: int) -> str:
         """Returns the path of level `k` inside the group when it is published."""
-        return self.plan.levels[k].path if k != RESIDUAL else self.plan.residual_base or ""
+        if k == RESIDUAL:
+            return self.plan.residual_base or ""
+        return self.plan.levels[k].path if k >= 0 else f"{self.plan.coverage}/{self.plan.levels[level_of(k)].path}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of every array of the multiscale, the base's where it stays included."""
+        return (self.path(0), *(self.path(k) for k in self.written if k))
 
     @property
     def written(self) -> tuple[int, ...]:
         """Levels whose arrays this build makes."""
         levels = [k for k in range(self.plan.n_levels) if k or self.plan.base != "stays"]
-        return (*levels, RESIDUAL) if self.plan.residual_base else tuple(levels)
+        covered = [coverage_key(k) for k in range(1, self.plan.n_levels)] if self.plan.coverage is not None else []
+        return (*levels, RESIDUAL, *covered) if self.plan.residual_base else (*levels, *covered)
 
     def create(self) -> dict[int, ChunkWriter]:
         """Writes the documents of every new array and returns their writers. Raises StorageError."""
@@ -75,8 +83,8 @@ class Site:
         return storage.open_array(self.store, self.key(k), main, self.plan.zarr_format)
 
     def _spec(self, k: int) -> ArraySpec:
-        plan, level = self.plan, self.plan.levels[max(k, 0)]
-        dtype = np.dtype(plan.levels[-1].dtype if k == RESIDUAL else level.dtype)
+        plan, level = self.plan, self.plan.levels[level_of(k)]
+        dtype = np.dtype(plan.levels[-1].dtype if k == RESIDUAL else level.dtype if k >= 0 else np.float32)
         verbatim = k == 0 and plan.base == "verbatim"
         if verbatim and _is_big_endian(self.info):
             dtype = dtype.newbyteorder(">")
@@ -87,7 +95,7 @@ class Site:
             chunks=level.chunks,
             shards=level.shards,
             codec=level_codec(plan, self.info),
-            fill_value=_fill_value(plan, dtype),
+            fill_value=_fill_value(plan, dtype) if k >= RESIDUAL else 0,
             dimension_names=tuple(a.name for a in plan.axes),
             zarr_format=zarr_format,
             separator="." if plan.separator == "." else "/",
@@ -218,4 +226,4 @@ def _geometry(plan: BuildPlan, level: LevelPlan) -> dict[str, JSON]:
 
 def n_expected(site: Site) -> dict[int, int]:
     """Returns how many chunks of each level must have been handed to a writer before the build may be published."""
-    return {k: site.plan.levels[max(k, 0)].n_chunks for k in site.written}
+    return {k: site.plan.levels[level_of(k)].n_chunks for k in site.written}

@@ -226,9 +226,9 @@ def _check_levels(destination: Destination, plan: BuildPlan) -> None:
     if destination.add and plan.name in {m.name for m in destination.series}:
         raise TargetExists(f"{destination.location}: a series is called {plan.name!r} already, and series are chosen by name; say another name=")
     node = _node(destination)
-    for level in plan.levels[1:]:
-        if node.child(level.path).kind not in ("absent", "folder"):
-            raise TargetExists(f"{destination.location}: a node {level.path!r} is already there; say names= (such as names='{plan.word}{{k}}') or --overwrite")
+    for path in (*(level.path for level in plan.levels[1:]), *covered_paths(plan)):
+        if node.child(path).kind not in ("absent", "folder"):
+            raise TargetExists(f"{destination.location}: a node {path!r} is already there; say names= (such as names='{plan.word}{{k}}') or --overwrite")
 
 
 def _node(destination: Destination) -> Node:
@@ -258,8 +258,20 @@ def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, 
     """Returns the series of the group that stay: all, but those that share a level with the new one when it replaces them."""
     if not destination.overwrite:
         return destination.series
-    ours = {level.path for level in plan.levels[1:]}
-    return tuple(m for m in destination.series if not ours & {level.path for level in m.levels})
+    ours = {*(level.path for level in plan.levels[1:]), *covered_paths(plan)}
+    replaced = {m.name for m in destination.series if ours & {level.path for level in m.levels}}
+    stale = {f"{name}_coverage" for name in replaced}
+    return tuple(m for m in destination.series if not ours & {level.path for level in m.levels} and not (m.type == "coverage" and m.name in stale))
+
+
+def covered_paths(plan: BuildPlan) -> tuple[str, ...]:
+    """Returns the paths of the arrays of coverage."""
+    return () if plan.coverage is None else tuple(f"{plan.coverage}/{level.path}" for level in plan.levels[1:])
+
+
+def coverage_name(plan: BuildPlan) -> str:
+    """Returns the name of the multiscale of a build's coverage."""
+    return f"{plan.name}_coverage"
 
 
 def unfinished_plans(place: str | os.PathLike[str]) -> tuple[BuildPlan, ...]:

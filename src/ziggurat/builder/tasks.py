@@ -22,6 +22,20 @@ RESIDUAL = -1
 """Key of the residual of the base among the arrays that a build writes."""
 
 
+def coverage_key(k: int) -> int:
+    """Returns the key of the coverage of level `k` among the arrays that a build writes."""
+    return -1 - k
+
+
+def level_of(key: int) -> int:
+    """Returns the level that an array lies on, or beside which it lies.
+
+    >>> level_of(3), level_of(coverage_key(3)), level_of(RESIDUAL)
+    (3, 3, 0)
+    """
+    return key if key >= 0 else -1 - key
+
+
 @dataclass(slots=True)
 class Tally:
     """What was really done, to be compared with the plan."""

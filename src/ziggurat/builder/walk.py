@@ -17,11 +17,11 @@ from typing import Protocol
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally
+from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally, coverage_key, level_of
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
-from ziggurat.planner import BuildPlan, Pass
+from ziggurat.planner import BuildPlan, Pass, weighing_of
 from ziggurat.planner.tiles import Shape, hit, order, sweep
-from ziggurat.reductions import Carry, Counts, Folding
+from ziggurat.reductions import Carry, Counts, Folding, coverage
 
 Box = tuple[tuple[int, int], ...]
 """Half-open interval per axis, in samples of one level."""
@@ -78,6 +78,7 @@ class Walk:
         self._fill = {k: _fill_of(writers[k], plan) for k in self._emits}
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
         self._sums = plan.reduction == "mean"
+        self._weighing, self._covers = weighing_of(plan), plan.coverage is not None
         self.crew = Crew()
         self._local = _Local()
         self._lock = threading.Lock()
@@ -127,11 +128,11 @@ class Walk:
 
     def sharded(self) -> dict[int, Shape]:
         """Returns the shard shape of every sharded level that the subtrees of roots write to."""
-        levels = self._emits if self._copier is None else self._emits | {0}
+        keys = {*self._emits, *(coverage_key(k) for k in self._emits if k and self._covers)} | (set() if self._copier is None else {0})
         found = {}
-        for k in levels:
+        for k in keys:
             shards = self._writers[k].shards
-            if k <= self._pass.root and shards is not None and shards != self._writers[k].chunks:
+            if level_of(k) <= self._pass.root and shards is not None and shards != self._writers[k].chunks:
                 found[k] = shards
         return found
 
@@ -183,6 +184,8 @@ class Walk:
             if k in self._emits:
                 chunks = self._writers[k].chunks
                 found[k] = math.prod(-(-high // c) - low // c for (low, high), c in zip(box, chunks, strict=True))
+                if k and self._covers:
+                    found[coverage_key(k)] = found[k]
         return found
 
     def _copied_under(self, root: Index) -> int:
@@ -192,7 +195,7 @@ class Walk:
 
     def shards_under(self, root: Index, level: int, shards: Shape) -> Iterator[Index]:
         """Returns the shards of a level that the subtree of a root feeds."""
-        box = next(box for k, box in self._boxes_under(root) if k == level)
+        box = next(box for k, box in self._boxes_under(root) if k == level_of(level))
         return itertools.product(*(range(low // s, -(-high // s)) for (low, high), s in zip(box, shards, strict=True)))
 
     # --- buffers
@@ -472,6 +475,20 @@ class Walk:
             tally.note_last(samples)
         tally.written_bytes += writer.write(j, block)
         tally.written[k] = tally.written.get(k, 0) + 1
+        if self._covers:
+            self._write_coverage(k, part, inside, j)
+
+    def _write_coverage(self, k: int, part: Carry, inside: Box, j: Index) -> None:
+        """Writes the valid share behind each sample of a chunk."""
+        key, tally = coverage_key(k), self._mine()
+        writer = self._writers[key]
+        shape = tuple(b - a for a, b in inside)
+        block = self._buffer(("block", key), writer.chunks, writer.dtype)
+        if shape != writer.chunks:
+            block[...] = 0
+        coverage(part, self._counts(k, inside), self._weighing, block[tuple(slice(0, n) for n in shape)])
+        tally.written_bytes += writer.write(j, block)
+        tally.written[key] = tally.written.get(key, 0) + 1
 
     def _write(self, box: Box, samples: AnyArray) -> None:
         """Writes the chunks of a tile of level 0; idle threads help."""
@@ -495,7 +512,7 @@ class Walk:
         """Adds the sum and number of the valid base samples under a tile of the coarsest level; for the report only."""
         if carry.values[0].dtype.kind == "c":
             return
-        parts = [float(np.nansum(v, dtype=np.float64)) for v in carry.values]
+        parts = [float(np.nansum(v, dtype=np.float64)) for v in (carry.values[:1] if self._weighing.weighted else carry.values)]
         total = parts[0] if len(parts) == 1 else parts[0] * 2.0**32 + parts[1]
         n = math.prod(sum(c * (s.stop - s.start) for s, c in axis) for axis in self._counts(k, box)) if carry.weights is None else float(carry.weights.sum())
         sums = self._mine().sums

@@ -37,7 +37,17 @@ _LEVELS = (
         help="From one level to the next: 2, 1,2,2 or z=1,y=2,x=2. Repeat it for a ladder.",
     ),
     _option("Levels", "--levels", "-n", type=int, metavar="N", help="Number of levels, the base included."),
-    _option("Levels", "--nodata", callback=words.number, metavar="VALUE", help="Samples of this value do not count."),
+    _option(
+        "Levels",
+        "--nodata",
+        callback=words.number_or_text,
+        metavar="VALUE",
+        help="Samples of this value do not count: a number, nan, fill (the array's fill value), or the path of an array that is not 0 where one is missing.",
+    ),
+    _option("Levels", "--missing", type=click.Choice(["skip", "propagate"]), help="What a window with missing samples becomes. Default: skip them."),
+    _option("Levels", "--min-valid", type=float, metavar="SHARE", help="Share of a window that must be valid, above 0 and at most 1."),
+    _option("Levels", "--weights", metavar="RULE", help="area, area_wgs84 or cos_lat for latitudes, or the path of an array of weights."),
+    _option("Levels", "--coverage", is_flag=True, help="Store the valid share of every level too."),
     _option("Levels", "--residual-base", is_flag=True, help="For laplacian: store the residual of the base too."),
     _option("Levels", "--force", is_flag=True, help="Average labels all the same."),
 )

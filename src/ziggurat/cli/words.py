@@ -78,6 +78,11 @@ def number(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     return None if text is None else values(text, float, "0, -9999 or nan")
 
 
+def number_or_text(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    """Returns an integer that stays one, a float, or the text of what is no number."""
+    return None if text is None else scalar(text)
+
+
 def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
     """Returns a template with `{k}` for the level's number, or the tuple of all names when there are commas."""
     return tuple(part.strip() for part in text.split(",")) if text is not None and "," in text else text
@@ -85,8 +90,8 @@ def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> o
 
 _PARAMETERS = (
     "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
-    "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "add", "overwrite", "dest", "transpose",
-    "allow_links",
+    "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "missing",
+    "min_valid", "weights", "coverage", "add", "overwrite", "dest", "transpose", "allow_links",
 )  # fmt: skip
 _TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
 _SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")

@@ -1,11 +1,12 @@
 """Planner: shapes, options and a budget -> `BuildPlan`. Pure, so that a plan can be shown, stored and tested without touching a pixel.
 
-Rooms: `options` (what a user says), `choices` (what happens when nothing is said), `tiles` (nested tile shapes), `cost` (peak
+Rooms: `options` (what a user says), `beside` (weights and masks), `choices` (what happens when nothing is said), `tiles` (nested tile shapes), `cost` (peak
 bytes, passes), `filters` (the same for reductions with a halo), `plan` (the result), `table` (the result as text).
 """
 
 from __future__ import annotations
 
+from ziggurat.planner.beside import Beside, rule_vectors, weighing_of
 from ziggurat.planner.choices import Probes, Target
 from ziggurat.planner.make import in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import BuildOptions, Durability
@@ -14,6 +15,7 @@ from ziggurat.planner.table import count_text, size_text, time_text
 from ziggurat.planner.tiles import Pass
 
 __all__ = [
+    "Beside",
     "BuildOptions",
     "BuildPlan",
     "Durability",
@@ -24,7 +26,9 @@ __all__ = [
     "count_text",
     "in_source_order",
     "make_plan",
+    "rule_vectors",
     "size_text",
     "source_blocks",
     "time_text",
+    "weighing_of",
 ]

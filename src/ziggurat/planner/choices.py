@@ -385,11 +385,21 @@ def checked_dtype(info: SourceInfo, options: BuildOptions) -> np.dtype[np.generi
     return wanted.newbyteorder("=")
 
 
-def checked_nodata(dtype: np.dtype[np.generic], options: BuildOptions) -> float | int | None:
-    """Returns the value of missing samples. Raises OptionError for one that the dtype cannot hold."""
-    value = options.nodata
-    if value is None:
+def _fill_value(info: SourceInfo) -> object:
+    """Returns the fill value of a base as a number."""
+    found = info.array.fill_value if info.array.zarr_format else None
+    if found is None:
+        raise OptionError(f"nodata: 'fill' is the fill value of the array, and {info.location} has none; say the value itself")
+    return float(found) if found in ("NaN", "Infinity", "-Infinity") else found
+
+
+def checked_nodata(info: SourceInfo, dtype: np.dtype[np.generic], options: BuildOptions) -> float | int | None:
+    """Returns the value of missing samples; None when none was said, or a mask. Raises OptionError for one that the dtype cannot hold."""
+    if options.nodata is None or options.nodata_beside is not None:
         return None
+    value = _fill_value(info) if options.nodata == "fill" else options.nodata
+    if not isinstance(value, int | float):
+        raise OptionError(f"nodata: found {value!r}, expected a number")
     if dtype.kind in "iu":
         bits = 8 * dtype.itemsize
         low, high = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

@@ -15,6 +15,8 @@ from ziggurat.reductions import Folding
 
 PROCESS_BYTES = 100 * 2**20
 """Interpreter, numpy, codecs and their scratch. Source: design.md."""
+COVERAGE_BYTES = 4
+"""Of a share as float32."""
 SHARD_GROUPS = 16
 """Groups of tasks that shards should leave independent: an interruption then costs at most a few per cent again."""
 ROOTS_PER_THREAD = 16
@@ -44,6 +46,15 @@ class Work:
     """Only the first sample of each window is needed."""
     masks: bool
     """Samples may be missing, so weights may travel along."""
+    beside_bytes: int = 0
+    """Bytes per base sample of a tile that weights and masks from outside take."""
+    covers: bool = False
+    """The valid share of every level is written too, as float32."""
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes per sample of what a level's chunks hold."""
+        return self.out_dtype.itemsize + (COVERAGE_BYTES if self.covers else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +91,14 @@ def peak_bytes(work: Work, folding: Folding | None, cut: Cut, emits: Sequence[in
     shapes = work.shapes[: len(tiles)]
     shared_from = 1 if cut.straddles else _root_level(work, shapes, cut, emits, threads) + 1
     samples = [math.prod(clip(t, n)) for t, n in zip(tiles, shapes, strict=True)]
-    item, out_item = work.dtype.itemsize, work.out_dtype.itemsize
+    item = work.dtype.itemsize
     per_thread = math.prod(work.source_chunks) * item
     if tuple(tiles[0]) != work.source_chunks:
         per_thread += samples[0] * item
     if work.masks:
-        per_thread += samples[0] * (item + 2)
+        per_thread += samples[0] * (item + 2 + work.beside_bytes)
     per_thread += sum(samples[k] * carry_bytes(work, folding, k) for k in range(1, shared_from))
-    per_thread += (len(emits) + 2) * math.prod(work.chunks) * out_item
+    per_thread += (len(emits) + 2) * math.prod(work.chunks) * work.written_bytes
     shared = 0
     for k in range(shared_from, len(tiles)):
         n_open = n_begun(shapes, work.factors, tiles, k, threads) if cut.straddles else min(n_tiles(shapes[k], tiles[k]), threads + 1)
@@ -107,7 +118,7 @@ def _open_shards(work: Work, tiles: Sequence[Shape], emits: Sequence[int], threa
             continue
         touched = math.prod(-(-t // s) + (0 if t % s == 0 or s % t == 0 else 1) for t, s in zip(tiles[k], shard, strict=True))
         n_open = min(n_tiles(work.shapes[k], shard), touched * (threads + 1))
-        total += n_open * math.prod(clip(shard, work.shapes[k])) * work.out_dtype.itemsize
+        total += n_open * math.prod(clip(shard, work.shapes[k])) * work.written_bytes
     return total
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ziggurat import geometry, reductions
 from ziggurat.model import JSON, Axis, SourceInfo
 from ziggurat.planner import choices
+from ziggurat.planner.beside import Beside, check_broadcasts, chosen_min_valid, described_weights, rule_vectors, weighing_of
 from ziggurat.planner.choices import Form, Probes, Shape, Target
 from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_seconds, schedule
 from ziggurat.planner.options import BuildOptions, finite, per_axis
@@ -34,8 +35,11 @@ class _Frame:
     scale_is_known: bool
 
 
-def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: Probes) -> BuildPlan:
-    """Returns everything that a build of `info` into `target` will do.
+NOTHING_BESIDE = Beside()
+
+
+def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: Probes, beside: Beside = NOTHING_BESIDE) -> BuildPlan:
+    """Returns everything that a build of `info` into `target` will do; `beside` describes weights and masks that were given as arrays.
 
     Raises
     ------
@@ -77,7 +81,11 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         anchor=row.anchor,
         composes=row.composes,
         halo=row.halo,
-        nodata=choices.checked_nodata(dtype, options),
+        nodata=choices.checked_nodata(info, dtype, options),
+        missing=beside.missing,
+        min_valid=chosen_min_valid(options),
+        weights=described_weights(options, beside.weights, info, axes),
+        coverage=_coverage(levels, options),
         source_dtype=dtype.name,
         source_chunks=frame.stored_chunks,
         levels=levels,
@@ -101,7 +109,27 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         software=probes.software,
         notes=(*info.notes, *notes, *form_notes, *_shard_notes(levels, options), *_dtype_notes(row, levels)),
     )
+    _check_beside(plan, row, info)
     return _costed(plan, row).sealed()
+
+
+def _check_beside(plan: BuildPlan, row: Reduction, info: SourceInfo) -> None:
+    """Raises OptionError for a mask or weights that do not fit the base, or that the reduction does not take."""
+    reductions.check_weighing(row, weighing_of(plan))
+    if plan.missing is not None:
+        check_broadcasts("nodata", plan.missing, info.array.shape)
+    if plan.weights is not None and "rule" in plan.weights:
+        rule_vectors(str(plan.weights["rule"]), plan.axes, plan.levels[0].shape, plan.levels[0].scale, plan.levels[0].translation)
+
+
+def _coverage(levels: Sequence[LevelPlan], options: BuildOptions) -> str | None:
+    """Returns the path below which coverage is stored: one that no level lies in."""
+    if not options.coverage:
+        return None
+    if len(levels) < 2:
+        raise OptionError("coverage: it is stored for levels above the base, and there are none; say levels= or smaller chunks=")
+    taken = {level.path.split("/")[0] for level in levels}
+    return next(name for name in ("coverage", *(f"coverage_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
 
 def source_blocks(info: SourceInfo, options: BuildOptions, target: Target) -> Shape:
@@ -201,7 +229,7 @@ def _dtype_notes(row: Reduction, levels: Sequence[LevelPlan]) -> tuple[str, ...]
 
 def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     """Fills in how the work is cut and what it costs."""
-    dtype, base = np.dtype(plan.source_dtype), plan.levels[0]
+    dtype, base, weighing = np.dtype(plan.source_dtype), plan.levels[0], weighing_of(plan)
     work = Work(
         shapes=tuple(level.shape for level in plan.levels),
         factors=tuple(level.factors for level in plan.levels),
@@ -213,7 +241,9 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         writes_base=plan.base == "encoded",
         copies_base=plan.base == "verbatim",
         picks=row.anchor == "first",
-        masks=row.carries == "moments" or (row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None)),
+        masks=row.carries == "moments" or (row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None)) or not weighing.is_plain,
+        beside_bytes=(1 + dtype.itemsize if plan.missing is not None else 0) + (24 if weighing.weighted else 0),
+        covers=plan.coverage is not None,
     )
     ladder = work.factors[1:]
     if row.halo:
@@ -225,21 +255,22 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     elif not ladder and plan.base == "stays":
         cut = Schedule((), plan.threads, PROCESS_BYTES)
     else:
-        folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape) if ladder else None
+        folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape, weighing=weighing) if ladder else None
         cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
     written = [level for k, level in enumerate(plan.levels) if k or plan.base != "stays"]
     encoded = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
+    covered = plan.levels[1:] if plan.coverage is not None else ()
     n_reads = sum(p.n_chunk_reads for p in cut.passes)
     bytes_in = n_reads * math.prod(plan.source_chunks) * dtype.itemsize
-    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in encoded)
+    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in encoded) + sum(4 * level.n_samples for level in covered)
     return replace(
         plan,
         passes=cut.passes,
         threads=cut.threads,
         peak_bytes=cut.peak_bytes,
         n_chunk_reads=n_reads,
-        n_chunk_writes=sum(level.n_chunks for level in written) + (base.n_chunks if plan.residual_base else 0),
-        n_object_writes=sum(level.n_objects for level in written) + (base.n_objects if plan.residual_base else 0),
+        n_chunk_writes=sum(level.n_chunks for level in (*written, *covered)) + (base.n_chunks if plan.residual_base else 0),
+        n_object_writes=sum(level.n_objects for level in (*written, *covered)) + (base.n_objects if plan.residual_base else 0),
         bytes_in=bytes_in,
         bytes_out=bytes_out,
         expected_seconds=expected_seconds(bytes_in, bytes_out, cut.threads),

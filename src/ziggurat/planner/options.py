@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from ziggurat.reductions import Reduction
 
 Durability = Literal["rename", "fsync", "none"]
+Missing = Literal["skip", "propagate"]
+WEIGHT_RULES = ("area", "area_wgs84", "cos_lat")
+"""Weights that follow from where samples lie."""
+Nodata: TypeAlias = "float | int | str | PathLike[str] | object"
+"""A value, NaN, `"fill"` (the array's fill value), or an array (or a path of one) that is not 0 where a sample is missing."""
+Weights: TypeAlias = "str | PathLike[str] | Mapping[str, object] | object"
+"""A rule, a path, 1-D arrays by axis name, an array that broadcasts to the base, or a function of a region (a tuple of slices)."""
 Step: TypeAlias = "int | Sequence[int] | Mapping[str, int]"
 """Factors of one step: one for all reduced axes, one per axis, or by axis name."""
 Numbers: TypeAlias = "float | Sequence[float] | Mapping[str, float]"
@@ -31,7 +39,11 @@ class BuildOptions:
     """Everything that can be said about a build; None means "not said", and `defaults.md` says what then happens.
 
     `reduction` is a name of the table, or a row of one's own; `factors` is a step or, as a list of lists or mappings, a
-    ladder of steps; `levels` counts the base; `scale` and `translation` are those of the base, in `unit`; `memory` is in
+    ladder of steps; `nodata` is a value, NaN, `"fill"`, or an array (or its path) that is not 0 where a sample is missing;
+    `missing` says what a window with missing samples becomes (`"skip"`: the others count; `"propagate"`: it is missing), `min_valid`
+    which share of its weight must be valid; `weights` is a rule (`"area"`, `"area_wgs84"`, `"cos_lat"`), an array, a path, 1-D
+    arrays by axis name, or a function of a region; `coverage` stores the valid share of every level; `levels` counts the base;
+    `scale` and `translation` are those of the base, in `unit`; `memory` is in
     bytes or a text such as `"2GiB"`; `names` is a template (`"G{k}"`) or a list that begins with the base's name; `codecs`
     is a text such as `"zstd 3"`. Raises OptionError.
     """
@@ -44,7 +56,7 @@ class BuildOptions:
     unit: str | Mapping[str, str] | None = None
     translation: Numbers | None = None
     kind: Kind | None = None
-    nodata: float | int | None = None
+    nodata: Nodata | None = None
     chunks: Sizes | None = None
     shards: Sizes | None = None
     codecs: str | None = None
@@ -59,10 +71,16 @@ class BuildOptions:
     residual_base: bool = False
     array_geometry: bool = False
     force: bool = False
+    missing: Missing | None = None
+    min_valid: float | None = None
+    weights: Weights | None = None
+    coverage: bool = False
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            object.__setattr__(self, f.name, _plain(getattr(self, f.name)))
+            if f.name not in ("nodata", "weights") or not getattr(getattr(self, f.name), "shape", ()):
+                object.__setattr__(self, f.name, _plain(getattr(self, f.name)) if f.name != "weights" else getattr(self, f.name))
+        self._check_missing()
         for what in ("kind", "durability", "codecs", "layout", "name", "dtype"):
             if not isinstance(getattr(self, what), str | None):
                 raise OptionError(f"{what}: found {getattr(self, what)!r}, expected a text")
@@ -83,6 +101,28 @@ class BuildOptions:
         if isinstance(self.axes, str) and not self.axes:
             raise OptionError("axes: found an empty text, expected one name per axis such as 'zyx'")
         parse_bytes(self.memory)
+
+    def _check_missing(self) -> None:
+        if self.missing is not None and self.missing not in get_args(Missing):
+            raise OptionError(f"missing: found {self.missing!r}, expected one of {', '.join(map(repr, get_args(Missing)))}")
+        share = self.min_valid
+        if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1):
+            raise OptionError(f"min_valid: found {share!r}, expected a share above 0 and at most 1, such as 0.3")
+        if share is not None and self.missing == "propagate" and share != 1:
+            raise OptionError(f"missing: 'propagate' wants all of a window to be valid and min_valid={share!r} a part of it; say one of them")
+
+    @property
+    def nodata_beside(self) -> object:
+        """The mask, or its path, that says which samples are missing; None when `nodata` is a value."""
+        mask = self.nodata
+        is_value = mask is None or mask == "fill" if isinstance(mask, str | None) else isinstance(mask, int | float | complex)
+        return None if is_value else mask
+
+    @property
+    def weights_beside(self) -> object:
+        """The weights that have to be opened: an array, a path or a function; None for rules and for numbers by axis."""
+        said = self.weights
+        return None if said is None or isinstance(said, Mapping) or (isinstance(said, str) and said in WEIGHT_RULES) else said
 
     @property
     def memory_bytes(self) -> int | None:

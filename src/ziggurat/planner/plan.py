@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -71,6 +72,14 @@ class BuildPlan:
     composes: bool
     halo: bool
     nodata: float | int | None
+    missing: Mapping[str, JSON] | None
+    """Description of the array that is not 0 where a sample is missing."""
+    min_valid: float | None
+    """Share of a window's weight that must be valid; None: any."""
+    weights: Mapping[str, JSON] | None
+    """`{"rule": name}`, `{"axes": {name: numbers}}`, or the description of an array or a function; None: every sample counts 1."""
+    coverage: str | None
+    """Path below which the valid share of every level is stored; None when it is not."""
     source_dtype: str
     source_chunks: Shape
     """Unit of reading, in the order of `axes`."""

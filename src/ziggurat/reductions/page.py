@@ -15,7 +15,8 @@ What becomes of a window of samples, for every reduction. This page is generated
 A *window* is a box of `factors` samples; windows lie side by side from the array's first sample, and the last one of an axis may be
 partial. *Composes* means that a level is what the base itself gives; what does not compose is defined from the level before.
 No value depends on chunks, shards, tiles, threads or interruptions: a window is never split, its samples are combined in one fixed
-order (first axis first, ascending), and a filter adds its taps in one fixed order.
+order (first axis first, ascending), and a filter adds its taps in one fixed order. *Weighs* says what may be given beside the samples: nothing but NaN and a
+nodata value; masks, `min_valid` and coverage (validity); weights too. [missing.md](missing.md) says what they do.
 
 What there is to say about a reduction stands in brackets behind its name, on the command line as in Python: `quantile(q=0.9)`,
 `mode(ignore=0)`. The metadata keeps it all: `type` is the bare word, `metadata.kwargs.reduction` the whole. Where a reduction
@@ -58,7 +59,7 @@ there scikit-image interpolates with the edge sample not repeated, and here it i
 ANCHORS = MappingProxyType(
     {"centre": "the window's centre, (factor - 1) / 2 finer steps beyond its first sample", "first": "the window's first sample: no shift"}
 )
-COLUMNS = ("reduction", "anchor", "composes", "carries", "reads beyond its window", "levels hold")
+COLUMNS = ("reduction", "anchor", "composes", "carries", "weighs", "reads beyond its window", "levels hold")
 
 
 def _section(row: Reduction) -> str:
@@ -88,6 +89,9 @@ def _section(row: Reduction) -> str:
 
 def markdown() -> str:
     """Returns the page, as `docs/reductions.md` holds it."""
-    cells = [(f"[{row.name}](#{row.name})", row.anchor, "yes" if row.composes else "no", row.carries, "yes" if row.halo else "no", row.stores) for row in TABLE]
+    cells = [
+        (f"[{row.name}](#{row.name})", row.anchor, "yes" if row.composes else "no", row.carries, row.weighs, "yes" if row.halo else "no", row.stores)
+        for row in TABLE
+    ]
     table = "\n".join("| " + " | ".join(line) + " |" for line in (COLUMNS, ("---",) * len(COLUMNS), *cells))
     return "\n".join((HEAD, table, "", *(_section(row) for row in TABLE), TAIL))

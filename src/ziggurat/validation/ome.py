@@ -69,7 +69,8 @@ def check_axis_facts(case: Case) -> Iterator[Problem]:
         known = UNITS.get(axis.kind or "")
         if axis.unit is None and "units" in axis.extra:
             yield problem("OME009", f"{loc}.units", "is no key of the format; expected 'unit'", "rename it")
-        elif axis.unit is None and known is not None and scale is not None and scale[i] != 1:
+        elif axis.unit is None and known is not None and scale is not None and scale[i] != 1 and case.multiscale.type != "coverage":
+            # Coverage lies beside the levels of another series, whose axes are judged there.
             yield problem("OME009", f"{loc}.unit", f"is absent, and the scale of axis {axis.name!r} is {scale[i]:g}", "state the unit of that number")
         elif axis.unit is not None and known is not None and axis.unit not in known:
             yield problem("OME009", f"{loc}.unit", f"{axis.unit!r} is no unit of {axis.kind} that the format lists", "use the long name, such as 'micrometer'")
