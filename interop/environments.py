@@ -37,6 +37,8 @@ class Environment:
     npm: bool = False
     bare: tuple[str, ...] = ()
     """Requirements that are installed without their own: one of these has no wheel, and is not needed."""
+    source: tuple[str, ...] = ()
+    """Distributions that have no wheel and are built (pure Python only)."""
 
 
 _XCUBE = (
@@ -61,6 +63,11 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "ome-zarr-models": Environment(("ome-zarr-models",), report=("ome-zarr-models", "zarr", "pydantic")),
         "napari-ome-zarr": Environment(("napari-ome-zarr", "napari"), report=("napari-ome-zarr", "napari", "ome-zarr", "zarr")),
         "dyna-zarr": Environment(("dyna-zarr",), report=("dyna-zarr", "zarr", "tensorstore")),
+        "z5py": Environment(("z5py", "numpy"), report=("z5py", "numpy")),
+        "zarr-n5": Environment(("zarr-n5", "zarr"), report=("zarr-n5", "zarr")),
+        # still on zarr 2, which wrote N5 itself
+        "cellmap-schemas": Environment(("cellmap-schemas", "zarr<3"), python="3.11", report=("cellmap-schemas", "pydantic-zarr", "zarr", "pydantic")),
+        "webknossos": Environment(("webknossos>=2",), source=("loxun",), report=("webknossos", "zarr", "tensorstore")),
         "rasterio": Environment(("rasterio",), report=("rasterio",)),
         "multiscale-spatial-image": Environment(("multiscale-spatial-image[dask-image]", "zarr"), report=("multiscale-spatial-image", "xarray", "zarr")),
         "spatialdata": Environment(("spatialdata",), report=("spatialdata", "ome-zarr", "xarray", "zarr")),
@@ -126,7 +133,7 @@ def _make_venv(home: Path, environment: Environment) -> dict[str, str]:
     uv = Path(sys.executable).with_name("uv")
     tool = str(uv) if uv.exists() else shutil.which("uv")
     install = [tool, "pip", "install", "--quiet", "--python", inner] if tool else [inner, "-m", "pip", "install", "--quiet"]
-    _run([*install, "--only-binary", ":all:", *environment.packages])
+    _run([*install, *_binary(environment), *environment.packages])
     if environment.bare:
         _run([*install, "--only-binary", ":all:", "--no-deps", *environment.bare])
     code = (
@@ -137,6 +144,10 @@ def _make_venv(home: Path, environment: Environment) -> dict[str, str]:
     out = subprocess.run([inner, "-c", code, *environment.report], capture_output=True, text=True, check=True).stdout
     versions: dict[str, str] = json.loads(out)
     return versions
+
+
+def _binary(environment: Environment) -> list[str]:
+    return ["--only-binary", ":all:", *(word for name in environment.source for word in ("--no-binary", name))]
 
 
 def _npm_version(home: Path, package: str) -> str:

@@ -71,7 +71,7 @@ class ArrayInfo:
     codecs: str = ""
     """The codec chain in words, such as `zstd 3`."""
     driver: str = "zarr"
-    """Who decodes its chunks: `"zarr"`, `"n5"`, or another name of the table in `pyramid.drivers`."""
+    """Who decodes its chunks: `"zarr"`, `"n5"`, or another name of the table in `sources.drivers`."""
     document: Mapping[str, JSON] | None = field(default=None, compare=False)
     """What the driver needs where the array has no document of its own at its path (a scale of a precomputed volume, a page of a TIFF)."""
 

@@ -47,9 +47,9 @@ class ChunkArray:
         self._facts = facts = array_facts(document, zarr_format)
         self._encode, self._decode = encoder(facts), decoder(facts)
         self._swap = facts.big_endian
-        self._get = _bounded_get(store, _stored_limit(facts))
+        self._get = bounded_get(store, stored_limit(facts.chunk_bytes))
         self._chunk_bytes = facts.chunk_bytes
-        self._is_fill = _fill_test(facts.fill)
+        self._is_fill = fill_test(facts.fill)
         self._key_start = self._prefix + (facts.key_prefix + facts.separator if facts.key_prefix else "")
         self._shards = None if facts.shards is None else _Shards(store, self._prefix, facts)
 
@@ -227,17 +227,17 @@ def _encoding(facts: ArrayFacts) -> tuple[object, ...]:
     return facts.shape, facts.chunks, facts.dtype, facts.big_endian, facts.fill.tobytes(), codec
 
 
-def _stored_limit(facts: ArrayFacts) -> int:
-    """Returns the bytes that no honest encoding of one chunk exceeds: every codec adds less than a tenth to what it cannot shrink."""
-    return 2 * facts.chunk_bytes + (1 << 16)
+def stored_limit(n_bytes: int) -> int:
+    """Returns the bytes that no honest encoding of `n_bytes` exceeds: every codec adds less than a tenth to what it cannot shrink."""
+    return 2 * n_bytes + (1 << 16)
 
 
-def _bounded_get(store: ByteStore, limit: int) -> Callable[[str], Buffer | None]:
+def bounded_get(store: ByteStore, limit: int) -> Callable[[str], Buffer | None]:
     """Returns the store's `get`; from files it takes no more than `limit` bytes. Source: reliability.md S6."""
     return functools.partial(store.get, max_bytes=limit) if isinstance(store, FileStore) else store.get
 
 
-def _fill_test(fill: np.generic) -> Callable[[AnyArray], bool]:
+def fill_test(fill: np.generic) -> Callable[[AnyArray], bool]:
     """Returns the function that tells whether a C-contiguous block is the fill value throughout, bit for bit."""
     word = np.dtype(f"u{min(fill.dtype.itemsize, 8)}")
     n_words = fill.dtype.itemsize // word.itemsize  # 2 for complex128
@@ -356,7 +356,7 @@ class _Shards:
     def _check_index(self, key: str, entries: AnyArray, end: int | None) -> None:
         """Raises StorageError when a chunk is said to be larger than any encoding of it, or to lie outside the shard."""
         starts, lengths = entries[(entries != _MISSING).any(axis=1)].T
-        limit = _stored_limit(self._facts)
+        limit = stored_limit(self._facts.chunk_bytes)
         outside = lengths > limit
         if end is not None:
             outside |= (starts > end) | (lengths > end - np.minimum(starts, np.uint64(end)))

@@ -26,7 +26,7 @@ Decode = Callable[[Buffer, Bytes], None]
 _INTEGER = struct.Struct("<I")
 
 
-def _imagecodecs(name: str) -> Callable[..., bytes]:
+def imagecodecs_function(name: str) -> Callable[..., bytes]:
     """Returns a function of imagecodecs; its stubs differ between versions and leave arrays out."""
     import imagecodecs
 
@@ -66,7 +66,7 @@ def without_crc32c(data: Buffer) -> memoryview:
 
 def encoder(facts: ArrayFacts) -> Encode:
     """Returns the function that encodes one chunk of an array."""
-    compress = _compressor(facts.codec, facts.dtype.itemsize)
+    compress = compressor(facts.codec, facts.dtype.itemsize)
     swap = facts.big_endian
     if not swap and not facts.codec.crc32c:
         return compress
@@ -80,13 +80,14 @@ def encoder(facts: ArrayFacts) -> Encode:
 
 def decoder(facts: ArrayFacts) -> Decode:
     """Returns the function that decodes one chunk of an array; it never writes or allocates more than the chunk's size."""
-    decompress = _decompressor(facts.codec)
+    decompress = decompressor(facts.codec)
     if not facts.codec.crc32c:
         return decompress
     return lambda data, out: decompress(without_crc32c(data), out)
 
 
-def _compressor(codec: Codec, itemsize: int) -> Encode:
+def compressor(codec: Codec, itemsize: int) -> Encode:
+    """Returns the function that compresses a C-contiguous block, its bytes as they are in memory; `itemsize` is what blosc shuffles."""
     level = codec.level
     if codec.name == "raw":
         return lambda block: block.tobytes()
@@ -97,10 +98,10 @@ def _compressor(codec: Codec, itemsize: int) -> Encode:
             checked = Zstd(level=level, checksum=True)
             return lambda block: bytes(checked.encode(block))
         level = level or 3  # 0 is libzstd's default, which is 3
-        zstd_encode = _imagecodecs("zstd_encode")
+        zstd_encode = imagecodecs_function("zstd_encode")
         return lambda block: zstd_encode(_flat(block), level)
     if codec.name == "blosc":
-        blosc_encode = _imagecodecs("blosc_encode")
+        blosc_encode = imagecodecs_function("blosc_encode")
         shuffle = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}[codec.shuffle]
         cname, blocksize, typesize = codec.cname, codec.blocksize, codec.typesize or itemsize
         # imagecodecs (2026.3) takes the typesize of the shuffle from the array and ignores its own parameter; bytes would not be shuffled at all
@@ -108,9 +109,9 @@ def _compressor(codec: Codec, itemsize: int) -> Encode:
     if level < 0:
         level = 6  # zlib's default
     if codec.name == "gzip":
-        gzip_encode = _imagecodecs("gzip_encode")
+        gzip_encode = imagecodecs_function("gzip_encode")
         return lambda block: gzip_encode(_flat(block), level)
-    deflate_encode = _imagecodecs("deflate_encode")
+    deflate_encode = imagecodecs_function("deflate_encode")
     return lambda block: deflate_encode(_flat(block), level)
 
 
@@ -124,7 +125,8 @@ def _items(block: AnyArray, typesize: int) -> AnyArray:
     return flat.view(f"V{typesize}") if flat.size % typesize == 0 else flat
 
 
-def _decompressor(codec: Codec) -> Decode:
+def decompressor(codec: Codec) -> Decode:
+    """Returns the function that decompresses into a flat block, and never writes or allocates more than that holds."""
     return {"raw": _raw, "zstd": _zstd, "blosc": _blosc, "gzip": _gzip, "zlib": _zlib}[codec.name]()
 
 
@@ -143,7 +145,7 @@ def _raw() -> Decode:
 
 
 def _zstd() -> Decode:
-    zstd_decode = _imagecodecs("zstd_decode")
+    zstd_decode = imagecodecs_function("zstd_decode")
 
     def decode(data: Buffer, out: Bytes) -> None:
         stated = zstd_content_bytes(data)
@@ -182,7 +184,7 @@ _BLOSC_HEADER = struct.Struct("<BBBBIII")
 
 
 def _blosc() -> Decode:
-    blosc_decode = _imagecodecs("blosc_decode")
+    blosc_decode = imagecodecs_function("blosc_decode")
 
     def decode(data: Buffer, out: Bytes) -> None:
         # c-blosc 1 is not told how long its input is and trusts the header
@@ -198,7 +200,7 @@ def _blosc() -> Decode:
 
 
 def _gzip() -> Decode:
-    gzip_decode = _imagecodecs("gzip_decode")
+    gzip_decode = imagecodecs_function("gzip_decode")
 
     def decode(data: Buffer, out: Bytes) -> None:
         # libdeflate stops after the first member of a file of several
@@ -226,7 +228,7 @@ def _inflate_members(data: Buffer, out: Bytes) -> None:
 
 
 def _zlib() -> Decode:
-    deflate_decode = _imagecodecs("deflate_decode")
+    deflate_decode = imagecodecs_function("deflate_decode")
 
     def decode(data: Buffer, out: Bytes) -> None:
         _expect(len(deflate_decode(data, raw=False, out=out)), out)

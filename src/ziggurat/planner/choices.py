@@ -202,7 +202,8 @@ def _reordered(axes: Sequence[Axis], order: Shape, layout: str) -> str:
 
 def choose_chunks(info: SourceInfo, axes: Sequence[Axis], shape: Shape, stored: Shape, scale: Sequence[float] | None, options: BuildOptions) -> Shape:
     """Returns the chunk shape of all levels; `stored` is the source's own in the order of `axes`."""
-    default = stored if info.array.zarr_format else tuple(min(c, n) for c, n in zip(_free_chunks(axes, info.array.itemsize, scale), shape, strict=True))
+    has_grid = info.array.zarr_format is not None or info.array.driver != "zarr"
+    default = stored if has_grid else tuple(min(c, n) for c, n in zip(_free_chunks(axes, info.array.itemsize, scale), shape, strict=True))
     if options.chunks is None:
         return default
     return whole("chunks", per_axis("chunks", options.chunks, axes, default))

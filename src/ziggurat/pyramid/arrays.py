@@ -243,7 +243,7 @@ class StoredArray:
 
     def __call__(self) -> ChunkReader:
         """Returns the array's reader. Raises NotFound, StorageError or UnsupportedError."""
-        from ziggurat.pyramid import drivers
+        from ziggurat.sources import drivers
 
         stated = None if self.info is None else self.info.document
         document = self.node.array_document if stated is None else stated

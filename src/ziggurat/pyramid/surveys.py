@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ziggurat import layouts
 from ziggurat.model import ArrayInfo, Axis, Multiscale, SourceInfo
-from ziggurat.node import FileNode, Node
+from ziggurat.node import Container, FileNode, Node
 from ziggurat.problems import DocumentError, NotFound, Problem, shown
 from ziggurat.pyramid.levels import Pyramid
 from ziggurat.pyramid.opening import hierarchy_at, place_of, read
 from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, number, product, table, wrapped
 
+_CONTAINERS: Mapping[Container, str] = MappingProxyType({"zarr2": "Zarr v2", "zarr3": "Zarr v3", "n5": "N5"})
 _N_LOOKED_AT = 200
 """A plate has up to 384 wells; a terminal shows fewer."""
 
@@ -25,7 +27,7 @@ class Survey:
 
     location: str
     layouts: tuple[str, ...] = ()
-    zarr_format: int | None = None
+    container: Container | None = None
     pyramids: tuple[Pyramid, ...] = ()
     problems: tuple[Problem, ...] = ()
     arrays: tuple[tuple[str, ArrayInfo], ...] = ()
@@ -48,8 +50,8 @@ class Survey:
     def describe(self, *, width: int) -> str:
         """Returns it as lines for a person, every name escaped."""
         words = [shown(self.location)]
-        if self.zarr_format is not None:
-            words.append(f"Zarr v{self.zarr_format}")
+        if self.container is not None:
+            words.append(_CONTAINERS[self.container])
         if len(self.layouts) > 1:
             words.append(f"also {', '.join(map(shown, self.layouts[1:]))}")
         blocks = [" · ".join(words)]
@@ -68,7 +70,8 @@ class Survey:
         return {
             "location": self.location,
             "layouts": list(self.layouts),
-            "zarr_format": self.zarr_format,
+            "container": self.container,
+            "zarr_format": {"zarr2": 2, "zarr3": 3}.get(self.container or ""),
             "multiscales": [_multiscale_json(pyramid) for pyramid in self.pyramids],
             "problems": [asdict(problem) for problem in self.problems],
             "arrays": [{"path": path, **_array_json(info)} for path, info in self.arrays],
@@ -97,16 +100,16 @@ def survey(url: object, *, layout: str | None = None, allow_links: bool = False)
             hierarchy = read(url, layout, allow_links=allow_links)
         except NotFound:
             info = place.node.array
-            return Survey(place.node.location, (), place.node.zarr_format, arrays=() if info is None else (("", info),))
+            return Survey(place.node.location, (), place.node.container, arrays=() if info is None else (("", info),))
         pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
-        return Survey(hierarchy.location, hierarchy.layouts, place.node.zarr_format, pyramids, hierarchy.problems)
+        return Survey(hierarchy.location, hierarchy.layouts, place.node.container, pyramids, hierarchy.problems)
     try:
         found = layouts.read(place.node, layout)
     except NotFound:
         found = layouts.ReadResult(place.node.location, (), (), ())
     hierarchy = hierarchy_at(place, found)
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
-    here = Survey(place.node.location, found.layouts, place.node.zarr_format, pyramids, found.problems)
+    here = Survey(place.node.location, found.layouts, place.node.container, pyramids, found.problems)
     return _with_unlisted(here, place.node)
 
 

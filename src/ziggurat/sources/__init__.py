@@ -20,8 +20,8 @@ from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
 
 __all__ = ["BlockSource", "Source", "open_source", "regrid"]
 
-_MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-"""Documents that make a folder a Zarr node."""
+_MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json")
+"""Documents that make a folder a node of Zarr or N5."""
 
 
 def open_source(anything: object, *, path: str | None = None) -> Source:
@@ -81,7 +81,7 @@ def _open_local(place: Path, path: str | None) -> Source:
         return open_slices(str(place.absolute()))
     place = place.resolve() if ".." in place.parts else place.absolute()
     if place.is_dir():
-        if path is not None or any((place / marker).exists() for marker in _MARKERS):
+        if path is not None or any((place / marker).exists() for marker in _MARKERS) or _is_described(place):
             from ziggurat.sources.zarrays import open_zarr
 
             return open_zarr(str(place), path=path or "")
@@ -96,6 +96,13 @@ def _open_local(place: Path, path: str | None) -> Source:
     if path is not None and not (head.startswith(_TIFF) and path.isdecimal()):
         raise OptionError(f"{place}: path={path!r} names an array inside of a Zarr hierarchy (or the number of an image inside of a TIFF); leave it out")
     return _open_file(place, head, int(path or 0))
+
+
+def _is_described(folder: Path) -> bool:
+    """True when a layout knows a folder that is no node of any container: N5 without documents, a precomputed volume, ..."""
+    from ziggurat import layouts, storage
+
+    return any(evidence.holds == "levels" for evidence in layouts.detect(storage.open_node(folder)))
 
 
 def _open_file(place: Path, head: bytes, image: int) -> Source:

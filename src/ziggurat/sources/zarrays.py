@@ -1,4 +1,4 @@
-"""Zarr arrays as sources: a path, a URL, a store, a group with a multiscale, or an array of zarr-python's."""
+"""Stored arrays as sources: Zarr, N5, and what a layout names: a path, a URL, a store, a group with a multiscale, or an array of zarr-python's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ziggurat.chunkio import AnyArray, ByteStore, ChunkReader
 from ziggurat.model import ArrayInfo, Axis, Kind, Level, Multiscale, SourceInfo
 from ziggurat.node import Node
 from ziggurat.problems import DocumentError, NotFound, OptionError
+from ziggurat.sources import drivers
 from ziggurat.sources.blocks import axis_of, checked_dtype, checked_shape, file_stamp, sampled, stem
 
 _ANCESTORS = 3
@@ -37,7 +38,7 @@ class Place:
 
 
 class ZarrSource:
-    """A stored Zarr array, read chunk by chunk, by the fast path where it can."""
+    """A stored array, read chunk by chunk by its driver: for Zarr, by the fast path where it can."""
 
     def __init__(self, place: Place, info: SourceInfo, store: ByteStore, reader: ChunkReader) -> None:
         self.place = place
@@ -84,15 +85,15 @@ class ZarrSource:
 
 def _source(place: Place, info: SourceInfo) -> ZarrSource:
     """Opens the store and the reader of an array whose facts are known, here or in another process."""
-    document = info.array_document
-    if document is None or info.array.zarr_format is None:
-        raise NotFound(f"{info.location}: no Zarr array there; list what is there with 'ziggurat info'")
-    store = storage.open_store(place.root)
-    return ZarrSource(place, info, store, storage.open_array(store, place.key, document, info.array.zarr_format))
+    document = info.array.document or info.array_document
+    if document is None:
+        raise NotFound(f"{info.location}: no array there; list what is there with 'ziggurat info'")
+    stored = drivers.Stored(place.root, place.key, info.location, document, info.array.zarr_format)
+    return ZarrSource(place, info, storage.open_store(place.root), drivers.open_array(info.array.driver, stored))
 
 
 def open_zarr(root: object, *, path: str = "") -> ZarrSource:
-    """Returns the source of a Zarr array, of level 0 of a group's multiscale, or of the only array of a group.
+    """Returns the source of a stored array, of level 0 of a group's multiscale, or of the only array of a group.
 
     `root` is a path, a URL or a store; `path` leads to the node inside it. Raises NotFound, DocumentError, OptionError (several
     arrays) and UnsupportedError (dtype, shape).
@@ -102,7 +103,7 @@ def open_zarr(root: object, *, path: str = "") -> ZarrSource:
     node = top.child(path) if path else top
     if node.kind in ("absent", "folder"):
         raise NotFound(f"{node.location}: no Zarr array or group there")
-    if node.kind == "group":
+    if node.kind in ("group", "folder"):
         series, level = _base_of_group(node)
         place = Place(root, path, level.path)
         return _described(place, node, node.child(level.path), series)
@@ -172,12 +173,15 @@ def _base_of_group(group: Node) -> tuple[Multiscale | None, Level]:
 
 def _described(place: Place, group: Node | None, node: Node, series: Multiscale | None) -> ZarrSource:
     """Returns the source with everything that the documents state."""
-    facts = node.array
+    base = series.levels[0] if series else None
+    facts = base.array if base and base.array else node.array
     if facts is None:
-        raise NotFound(f"{node.location}: no Zarr array there")
+        raise NotFound(f"{node.location}: no array there")
     checked_shape(facts.shape, node.location)
     checked_dtype(facts.dtype, node.location)
-    base = series.levels[0] if series else None
+    is_zarr = facts.driver == "zarr"
+    if not is_zarr and facts.document is None:
+        facts = replace(facts, document=node.array_document)
     axes = series.axes if series else _named_axes(facts)
     kind, reason = _kind(group, node)
     location = group.location if group else node.location
@@ -190,8 +194,8 @@ def _described(place: Place, group: Node | None, node: Node, series: Multiscale 
         translation=base.translation if base and base.translation_provenance in ("stated", "derived") else None,
         kind=kind,
         kind_reason=reason,
-        array_document=node.array_document,
-        group=group.location if group else None,
+        array_document=node.array_document if is_zarr else None,
+        group=group.location if group and is_zarr else None,
         path=place.path if group else "",
     )
     source = _source(place, info)
@@ -244,7 +248,9 @@ def _stamps(source: ZarrSource) -> tuple[tuple[str, str], ...]:
 
 
 def _chunk_key(info: SourceInfo, index: tuple[int, ...]) -> str:
-    """Returns the key of a stored object relative to its array. Source: Zarr v3, chunk key encodings; Zarr v2, keys."""
+    """Returns the key of a stored object relative to its array. Source: Zarr v3, chunk key encodings; Zarr v2, keys; N5, blocks."""
+    if info.array.driver != "zarr":
+        return "/".join(map(str, reversed(index)))
     separator = info.array.separator or "."
     key = separator.join(map(str, index))
     encoding = (info.array_document or {}).get("chunk_key_encoding")

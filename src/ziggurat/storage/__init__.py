@@ -136,8 +136,11 @@ def decoder(store: ByteStore) -> Decode:
 
     def values(path: str, document: Mapping[str, JSON], container: Container) -> list[float | str]:
         if container == "n5":
-            raise UnsupportedError(f"{path}: coordinates in an N5 container are not read")
-        array = open_array(store, path, document, 3 if container == "zarr3" else 2)
+            from ziggurat.storage.n5 import N5Array
+
+            array: ChunkReader = N5Array(store, path, document)
+        else:
+            array = open_array(store, path, document, 3 if container == "zarr3" else 2)
         found: list[float | str] = read_region(array, tuple(slice(0, n) for n in array.shape)).tolist()
         return found
 

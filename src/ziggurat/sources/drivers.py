@@ -27,11 +27,17 @@ class Stored:
     zarr_format: int | None
 
 
+def _n5(stored: Stored) -> ChunkReader:
+    from ziggurat.storage.n5 import N5Array
+
+    return N5Array(storage.open_store(stored.target), stored.path, stored.document)
+
+
 def _zarr(stored: Stored) -> ChunkReader:
     return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
 
 
-DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr})
+DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr, "n5": _n5})
 """Name of a driver -> what opens an array with it, in C order."""
 
 
