@@ -163,7 +163,7 @@ def pyramid_of(*, scale: float = 0.1, n_levels: int = 4, **changes: object) -> P
         levels.append(Level(str(k), (1.0, step, step), (0.0, shift - 5, shift), "stated", "stated", info_of(x, (1, 16, 16))))
     multiscale = Multiscale(tuple(levels), AXES, name="ramp", type="mean", layout="ome-zarr@0.5")
     multiscale = dataclasses.replace(multiscale, **changes)  # type: ignore[arg-type]
-    return Pyramid(Hierarchy("memory", (multiscale,), (), ("ome-zarr@0.5",), readers.__getitem__), 0)
+    return Pyramid(Hierarchy("memory", (multiscale,), (), ("ome-zarr@0.5",), lambda level: readers[level.path]), 0)
 
 
 def test_the_coordinate_of_a_sample_is_the_coordinate_of_the_pixels_behind_it() -> None:

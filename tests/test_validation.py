@@ -139,7 +139,7 @@ def published(version: str, name: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads((folder / name).read_text(encoding="utf-8")), registry=registry)
 
 
-IMAGES = [f for f in FIXTURES if f.layout.startswith("ome-zarr") and f.raises is None and not f.name.startswith("OME020")]
+IMAGES = [f for f in FIXTURES if f.layout.startswith("ome-zarr") and f.raises is None and f.members is None]
 
 
 @pytest.mark.parametrize("fixture", IMAGES, ids=lambda f: f.id)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ziggurat.model import ArrayInfo, Axis, Level, Multiscale
     from ziggurat.planner import BuildOptions, BuildPlan
     from ziggurat.problems import Problem, Report, ZigguratError
-    from ziggurat.pyramid import LevelView, Pyramid, check, list_multiscales, open
+    from ziggurat.pyramid import Collection, LevelView, Pyramid, check, list_multiscales, open, open_collection
     from ziggurat.reductions import reduction
     from ziggurat.transfer import UpgradeResult, upgrade
 
@@ -26,6 +26,7 @@ __all__ = [
     "BuildOptions",
     "BuildPlan",
     "BuildResult",
+    "Collection",
     "Level",
     "LevelView",
     "Multiscale",
@@ -39,6 +40,7 @@ __all__ = [
     "check",
     "list_multiscales",
     "open",
+    "open_collection",
     "plan",
     "reduction",
     "upgrade",
@@ -49,7 +51,7 @@ _ROOMS = (
     ("model", ("ArrayInfo", "Axis", "Level", "Multiscale")),
     ("planner", ("BuildOptions", "BuildPlan")),
     ("problems", ("Problem", "Report", "ZigguratError")),
-    ("pyramid", ("LevelView", "Pyramid", "check", "list_multiscales", "open")),
+    ("pyramid", ("Collection", "LevelView", "Pyramid", "check", "list_multiscales", "open", "open_collection")),
     ("reductions", ("reduction",)),
     ("transfer", ("UpgradeResult", "upgrade")),
 )

@@ -9,6 +9,7 @@ Each class is also the built-in that a caller would expect::
     │   └── LimitError                      a document is larger or deeper than any honest one
     ├── NotFound (FileNotFoundError)        nothing there, or no multiscale there
     ├── OptionError (ValueError)            an option that was said cannot be honoured
+    │   └── NoMember (KeyError)             a collection has no member of that name
     ├── LayoutError (ValueError)            a layout is unknown, or cannot hold what it was given
     ├── PlanError (ValueError)              the work cannot be planned (memory, grids)
     ├── UnsupportedError (TypeError)        a dtype, codec or source that is not supported
@@ -139,6 +140,12 @@ class NotFound(ZigguratError, FileNotFoundError):
 
 class OptionError(ZigguratError, ValueError):
     """An option that was said cannot be honoured."""
+
+
+class NoMember(OptionError, KeyError):
+    """A collection has no member of that name."""
+
+    __str__ = Exception.__str__  # KeyError shows its message in quotes
 
 
 class LayoutError(ZigguratError, ValueError):

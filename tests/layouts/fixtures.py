@@ -21,6 +21,8 @@ class Fixture:
     rules: tuple[str, ...]
     raises: str | None
     documents: Mapping[str, Mapping[str, JSON] | bytes]
+    members: tuple[str, ...] | None
+    """Names of the multiscales of a collection, in order; None where the node holds multiscales itself."""
 
     @property
     def id(self) -> str:
@@ -42,9 +44,10 @@ def load(path: Path) -> Fixture:
     body = json.loads(path.read_text(encoding="utf-8"))
     documents = {key: value.encode() if isinstance(value, str) else value for key, value in body["documents"].items()}
     layout, kind = path.parts[-3:-1]
-    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents)
+    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents, tuple(body["members"]) if "members" in body else None)
 
 
 FIXTURES = tuple(load(path) for path in sorted(CORPUS.glob("*/*/*.json")))
-READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and not fixture.name.startswith("OME020"))
-GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good")
+READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and fixture.members is None)
+COLLECTIONS = tuple(fixture for fixture in FIXTURES if fixture.members is not None)
+GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good" and fixture.members is None)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.layouts.fixtures import CORPUS, FIXTURES, GOOD, READABLE, Fixture
-from ziggurat import layouts, problems
+from tests.layouts.fixtures import COLLECTIONS, CORPUS, FIXTURES, GOOD, READABLE, Fixture
+from ziggurat import layouts, open_collection, problems
 from ziggurat.layouts.rules import FOUNDING, OME
 from ziggurat.model import Multiscale
 from ziggurat.node import DictNode, DocumentNode, FileNode
@@ -155,3 +155,11 @@ def test_every_rule_that_can_be_found_broken_has_a_broken_fixture() -> None:
 def test_every_fixture_has_a_line_of_provenance() -> None:
     page = (CORPUS / "PROVENANCE.md").read_text(encoding="utf-8")
     assert [f.id for f in FIXTURES if f"| {f.kind}/{f.name} |" not in page] == []
+
+
+@pytest.mark.parametrize("fixture", COLLECTIONS, ids=lambda f: f.id)
+def test_a_collection_names_its_members_and_opens_them(fixture: Fixture, tmp_path: Path) -> None:
+    collection = open_collection(fixture.write(tmp_path))
+    assert layouts.detect(fixture.node())[0].layout == fixture.layout == collection.layouts[0]
+    assert tuple(collection) == fixture.members
+    assert all(collection[name].levels for name in collection if fixture.kind == "good")

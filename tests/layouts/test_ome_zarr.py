@@ -79,7 +79,7 @@ def test_the_version_of_a_document(entry: dict[str, JSON], more: dict[str, JSON]
         ({"multiscales": [{**SCALED, "version": "0.4"}]}, ["ome-zarr@0.4"]),
         ({"multiscales": [{**PLAIN, "version": "0.1"}], "omero": {}}, ["multiscales@0.1"]),
         ({"multiscales": {"layout": [{"asset": "0"}]}}, []),
-        ({"ome": {"version": "0.5", "plate": {}}}, []),
+        ({"ome": {"version": "0.5", "plate": {}}}, ["ome-zarr@0.5"]),
         ({"ome": "0.5"}, []),
     ],
     ids=json.dumps,

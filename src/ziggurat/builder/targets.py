@@ -100,7 +100,7 @@ def _in_place(source: Source, *, add: bool, overwrite: bool) -> Destination:
     node = storage.open_node(root)
     node = node.child(prefix) if prefix else node
     folder = _folder(root, prefix)
-    series = layouts.read(node).multiscales if layouts.detect(node) else ()
+    series = layouts.read(node).multiscales if layouts.holds_levels(node) else ()
     alone = len(series) == 1 and series[0].n_levels == 1 and series[0].levels[0].path == info.path
     if series and not alone and not add and not overwrite:
         raise TargetExists(f"{node.location}: already holds a multiscale of {series[0].n_levels} levels; say --add (add=True) or --overwrite (overwrite=True)")

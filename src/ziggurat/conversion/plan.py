@@ -160,7 +160,7 @@ class _Upgrade:
                 below = self._read(root, path)
                 if below:
                     return below[0].layout
-        if series.entries_of(attributes) and any(_family(evidence.layout) for evidence in layouts.detect(root)):
+        if series.entries_of(attributes) and any(_family(evidence.layout) for evidence in layouts.detect(root) if evidence.holds == "levels"):
             broken = next((p for p in layouts.read(root).problems if p.requirement == "MUST"), None)
             if broken is not None:
                 raise LayoutError(f"{self.location}: its multiscales cannot be read: {broken.sentence}")
@@ -172,7 +172,7 @@ class _Upgrade:
         if self.nodes[path].kind != "group" or not series.entries_of(attributes):
             return ()
         node = root.child(path) if path else root
-        if not any(_family(evidence.layout) for evidence in layouts.detect(node)):
+        if not any(_family(evidence.layout) for evidence in layouts.detect(node) if evidence.holds == "levels"):
             return ()
         found = [multiscale for multiscale in layouts.read(node).multiscales if _family(multiscale.layout)]
         if any(multiscale.ndim == len(ome_zarr.LETTERS) and _unnamed(multiscale) for multiscale in found):

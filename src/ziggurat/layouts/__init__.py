@@ -21,6 +21,7 @@ from ziggurat.problems import LayoutError, NotFound, OptionError, Problem
 __all__ = [
     "LAYOUTS",
     "RULES",
+    "Choice",
     "Collecting",
     "Described",
     "Documents",
@@ -39,6 +40,7 @@ __all__ = [
     "choose",
     "detect",
     "find",
+    "holds_levels",
     "known",
     "members",
     "read",
@@ -75,6 +77,11 @@ def detect(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Evidence, .
     return tuple(sorted(found, key=lambda evidence: _STRENGTHS.index(evidence.strength)))
 
 
+def holds_levels(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> bool:
+    """Tells whether a layout reads multiscales from a node itself: a collection only names those of others."""
+    return any(evidence.holds == "levels" for evidence in detect(node, layouts))
+
+
 def members(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
     """Returns the multiscales that lie below a node by name (fields of a plate, images, labels), as every layout that knows some names them.
 
@@ -85,7 +92,8 @@ def members(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[tuple[Memb
     for layout in layouts:
         if isinstance(layout, Collecting):
             some, wrong = layout.members(node)
-            found = {member.path: member for member in some} | found
+            for member in some:
+                found.setdefault(member.path, member)
             problems += wrong
     return tuple(found.values()), tuple(problems)
 
@@ -133,7 +141,7 @@ def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYO
     """
     evidence = detect(node, layouts)
     if layout is None and not any(e.holds == "levels" for e in evidence):
-        raise NotFound(_nothing(node, layouts))
+        raise NotFound(_nothing(node, evidence, layouts))
     evidence = tuple(sorted(evidence, key=lambda e: e.holds == "members"))
     chosen = layout or evidence[0].layout
     multiscales, problems = find(chosen, layouts).read(node)
@@ -141,8 +149,10 @@ def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYO
     return ReadResult(node.location, (own, *(e.layout for e in evidence if e.layout != own)), multiscales, problems, evidence)
 
 
-def _nothing(node: Node, layouts: Sequence[Layout]) -> str:
+def _nothing(node: Node, evidence: Sequence[Evidence], layouts: Sequence[Layout]) -> str:
     kind = node.kind
+    if evidence:
+        return f"{node.location}: a collection ({evidence[0].reason}), no multiscale itself; 'ziggurat info' lists its members"
     if kind in ("absent", "folder"):
         return f"{node.location}: nothing there that is Zarr; expected a folder or store with zarr.json, .zgroup or .zarray"
     if kind == "array":

@@ -6,58 +6,25 @@ Source: formats.md 2 and 15.2, 15.9, 15.11, 15.12; a version is a row of `FACTS`
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from ziggurat.layouts import ome_collections
 from ziggurat.layouts import series as listed
-from ziggurat.layouts.ports import Documents, Evidence
+from ziggurat.layouts.ome_facts import FACTS, LETTERS, NAME, WRAPPED_KEYS, VersionFacts, facts_of, parsed_version
+from ziggurat.layouts.ports import Documents, Evidence, Member
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Container, Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
 
-NAME = "ome-zarr"
+__all__ = ["FACTS", "LAYOUT", "LETTERS", "NAME", "RULES", "WRAPPED_KEYS", "OmeZarrLayout", "VersionFacts", "can_hold", "facts_of", "locate", "parsed_version",
+           "stated_axes", "transformations"]  # fmt: skip
+
 RULES = listed.Rules(listed="OME001", datasets="OME002", path="OME003", local="OME003", array="OME003", order="OME004")
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFacts:
-    """What one version of the format says, as far as it differs from the others."""
-
-    version: str
-    zarr_format: int
-    separator: Literal[".", "/"] | None
-    """Of chunk keys; None when any will do."""
-    wrapped: bool
-    """True when everything lies below `ome`, which then states the version once; else at the root, each block with its version."""
-    axes: Literal["none", "letters", "objects"]
-    n_axes: tuple[int, int]
-    """The fewest and the most."""
-    transformations: bool
-    dimension_names: Literal["", "group", "array"]
-    """Where the names of the axes are repeated: nowhere, `_ARRAY_DIMENSIONS` of the group, `dimension_names` of each array."""
-
-
-FACTS: Mapping[str, VersionFacts] = MappingProxyType(
-    {
-        facts.version: facts
-        for facts in (
-            VersionFacts("0.1", 2, ".", False, "none", (5, 5), False, ""),
-            VersionFacts("0.2", 2, "/", False, "none", (5, 5), False, ""),
-            VersionFacts("0.3", 2, "/", False, "letters", (2, 5), False, "group"),
-            VersionFacts("0.4", 2, "/", False, "objects", (2, 5), True, ""),
-            VersionFacts("0.5", 3, None, True, "objects", (2, 5), True, "array"),
-        )
-    }
-)
-"""Every version, oldest first. Source: formats.md 2.1."""
-WRAPPED_KEYS = ("multiscales", "omero", "labels", "image-label", "plate", "well", "bioformats2raw.layout", "series")
-"""What 0.5 moves below `ome`; every other key of the attributes is somebody else's. Source: formats.md 2.6."""
-LETTERS = "tczyx"
 _KNOWN = frozenset({"version", "name", "type", "metadata", "datasets", "axes", "coordinateTransformations"})
 _RANK = MappingProxyType({"time": 0, "space": 2})
 """Order of kinds; channel and custom kinds stand between. Source: formats.md 2.4."""
@@ -94,7 +61,12 @@ class OmeZarrLayout:
 
     def detect(self, node: Node) -> Evidence | None:
         found = locate(node)
-        return None if found is None else Evidence(f"{NAME}@{found.version}", "declared", found.reason)
+        if found is not None:
+            return Evidence(f"{NAME}@{found.version}", "declared", found.reason)
+        return ome_collections.detect(node)
+
+    def members(self, node: Node) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
+        return ome_collections.members(node)
 
     def read(self, node: Node) -> tuple[tuple[Multiscale, ...], tuple[Problem, ...]]:
         found = locate(node) or _asked(node)
@@ -131,13 +103,6 @@ class OmeZarrLayout:
 
 
 LAYOUT = OmeZarrLayout()
-
-
-def facts_of(version: str) -> VersionFacts:
-    """Returns the row of a version. Raises LayoutError for one that does not exist."""
-    if version not in FACTS:
-        raise LayoutError(f"ome-zarr@{version}: no such version is written; there are {', '.join(f'{NAME}@{v}' for v in FACTS)}")
-    return FACTS[version]
 
 
 def can_hold(axes: Sequence[Axis], version: str) -> str | None:
@@ -182,18 +147,6 @@ def _shown(axis: Axis) -> str:
 
 
 # --- finding it ----------------------------------------------------------------------------------------------------------
-
-
-def parsed_version(value: JSON) -> str:
-    """Returns `major.minor` of a stated version, leniently; "" when there is none in it. Source: formats.md 2.2.
-
-    >>> parsed_version("0.4-dev-spatialdata"), parsed_version(0.4), parsed_version("0.6.dev1"), parsed_version("latest")
-    ('0.4', '0.4', '0.6', '')
-    """
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return ""
-    found = re.match(r"(\d+\.\d+)", str(value))
-    return found[1] if found else ""
 
 
 def locate(node: Node) -> Found | None:

@@ -38,6 +38,8 @@ class Member:
     """What it is to the collection: `"image"`, `"labels"`, `"field"`, `"timepoint"`, ..."""
     about: Mapping[str, JSON] = field(default_factory=dict, compare=False)
     """What the collection's own documents say of it."""
+    holds: Literal["levels", "members"] = "levels"
+    """`"members"`: a collection in turn (a well of a plate), whose members are named `<name>/<theirs>`; it is read when one of them is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from ziggurat.pyramid.arrays import LazyArray
 from ziggurat.pyramid.levels import LevelView, Pyramid
-from ziggurat.pyramid.opening import check, list_multiscales, open
+from ziggurat.pyramid.members import Collection
+from ziggurat.pyramid.opening import check, list_multiscales, open, open_collection
 from ziggurat.pyramid.surveys import Survey, survey
 
-__all__ = ["LazyArray", "LevelView", "Pyramid", "Survey", "check", "list_multiscales", "open", "survey"]
+__all__ = ["Collection", "LazyArray", "LevelView", "Pyramid", "Survey", "check", "list_multiscales", "open", "open_collection", "survey"]

@@ -1,22 +1,16 @@
-"""From a place to pyramids: what `ziggurat.open`, `list_multiscales`, `check` and the command `info` do."""
+"""From a place to pyramids: what `ziggurat.open`, `open_collection`, `list_multiscales` and `check` do."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from ziggurat import layouts
-from ziggurat.model import JSON, Level, Multiscale
-from ziggurat.node import Container, FileNode, Node, named_place
-from ziggurat.problems import DocumentError, NotFound, Problem, Report
-from ziggurat.pyramid.arrays import StoredArray
-from ziggurat.pyramid.levels import Hierarchy, Pyramid
-
-_N_ANCESTORS = 3
-"""How far above an array its multiscale is looked for: `scale0/image` needs 2, a plate's `A/1/0/0` finds its field in 1. Source: formats.md 13.7."""
+from ziggurat.model import Multiscale
+from ziggurat.problems import NotFound, OptionError, Problem, Report
+from ziggurat.pyramid.levels import Pyramid
+from ziggurat.pyramid.members import Collection, collection_at
+from ziggurat.pyramid.places import Place, hierarchy_at, listing_of, lists, place_of, pyramid_at, read, unlisted
 
 
 def open(  # noqa: A001 - `zg.open` is the public name
@@ -33,10 +27,11 @@ def open(  # noqa: A001 - `zg.open` is the public name
     ----------
     url
         A path, a URL (`s3://`, `gs://`, `https://`, ...), a Zarr store or group, or anything that behaves like a dict of keys to bytes.
-        The place of a level's own array finds the multiscale that lists it, up to three groups above.
+        The place of a level's own array finds the multiscale that lists it, up to three groups above. Of a collection (a plate, images
+        side by side) the only member, or the one that `multiscale` names.
     multiscale
-        Which one, where a group holds several: its number from 0, its name, its type, or a function of a `Multiscale`. The first when not said;
-        the first that lists it, where `url` is a level's own array.
+        Which one, where a group holds several: its number from 0, its name, its type, or a function of a `Multiscale`; the name of a member
+        of a collection (`"A/1/0"`, `"labels/nuclei"`). The first when not said; the first that lists it, where `url` is a level's own array.
     chunks_like
         Take the multiscale whose base has the chunks closest to these sizes, as for the same samples stored in slices and in cubes.
     layout
@@ -51,17 +46,57 @@ def open(  # noqa: A001 - `zg.open` is the public name
     DocumentError
         When a metadata document cannot be read as what it claims to be.
     OptionError
-        When no multiscale is the one that was said; the message names those that exist.
+        When no multiscale is the one that was said; the message names those that exist. When a collection has several members and none was said.
     """
-    hierarchy, listed = _read(url, layout, allow_links=allow_links)
+    place = place_of(url, allow_links=allow_links)
+    try:
+        hierarchy, listed = read(place, layout)
+    except NotFound:
+        collection = None if place.node.kind == "array" else collection_at(place, layout)
+        if collection is None:
+            raise
+        return collection.only(chunks_like) if multiscale is None else collection.member(_name(multiscale), chunks_like=chunks_like)
     if listed and multiscale is None and chunks_like is None:
-        multiscale = next(i for i, candidate in enumerate(hierarchy.multiscales) if _lists(candidate, listed))
-    chosen = layouts.choose(hierarchy.multiscales, multiscale, chunks_like=chunks_like)
-    position = next(i for i, candidate in enumerate(hierarchy.multiscales) if candidate is chosen)
-    base = chosen.levels[0]
-    if base.array is None:
-        raise NotFound(f"{hierarchy.location}: levels[0].path {base.path!r}: no array there, and a pyramid cannot do without its base; see 'ziggurat check'")
-    return Pyramid(hierarchy, position)
+        multiscale = next(i for i, candidate in enumerate(hierarchy.multiscales) if lists(candidate, listed))
+    try:
+        return pyramid_at(hierarchy, multiscale, chunks_like=chunks_like)
+    except OptionError:
+        found = _beside(place, multiscale, layout)
+        if found is None:
+            raise
+        return found.member(str(multiscale), chunks_like=chunks_like)
+
+
+def _name(multiscale: int | str | Callable[[Multiscale], bool]) -> int | str:
+    if isinstance(multiscale, (int, str)):
+        return multiscale
+    raise OptionError("multiscale: a function chooses among the multiscales of one group, and this is a collection; say the name of a member")
+
+
+def _beside(place: Place, name: object, layout: str | None) -> Collection | None:
+    """Returns the members that lie below a group which holds multiscales itself (the labels of an image), when one has this name."""
+    found = collection_at(place, layout) if isinstance(name, str) and place.node.kind != "array" else None
+    return found if found is not None and name in found else None
+
+
+def open_collection(url: object, *, layout: str | None = None, allow_links: bool = False) -> Collection:
+    """Returns the multiscales that lie below a place by name: the fields of a plate, the images of a conversion, the labels of an image.
+
+    A member is opened when it is asked for, and no sooner; a name that is too deep for the table (`"A/1/0/labels/nuclei"`) can be asked for too.
+    `layout` and `allow_links` as for `open`.
+
+    Raises
+    ------
+    NotFound
+        When nothing is there, or nothing that names multiscales below itself.
+    DocumentError
+        When the collection's own document cannot be read. Members that cannot be read are told in `problems`, or raise when they are opened.
+    """
+    place = place_of(url, allow_links=allow_links)
+    collection = collection_at(place, layout)
+    if collection is None:
+        raise NotFound(f"{place.node.location}: no collection: nothing there names multiscales below it; open one multiscale with ziggurat.open")
+    return collection
 
 
 def list_multiscales(url: object, *, layout: str | None = None, allow_links: bool = False) -> tuple[Multiscale, ...]:
@@ -69,7 +104,7 @@ def list_multiscales(url: object, *, layout: str | None = None, allow_links: boo
 
     `layout` and `allow_links` as for `open`. Raises NotFound where there is none, DocumentError where a document cannot be read.
     """
-    return read(url, layout, allow_links=allow_links).multiscales
+    return read(place_of(url, allow_links=allow_links), layout)[0].multiscales
 
 
 def check(source: object, *, deep: bool = False, strict: bool = False, layout: str | None = None, allow_links: bool = False) -> Report:
@@ -78,7 +113,7 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
     Parameters
     ----------
     source
-        As for `open`; the place of a level's own array is judged by the group that lists it.
+        As for `open`; the place of a level's own array is judged by the group that lists it, a collection with all its members.
     deep
         Also read sampled blocks of every level. Levels of our own method are made again from what the metadata says, and the first
         sample that differs is a broken MUST. For those of other makers it is told which reduction gives the samples, and a place
@@ -96,9 +131,9 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
 
     place = place_of(source, allow_links=allow_links)
     if place.node.kind == "array":
-        listing = _listing(place, None)
+        listing = listing_of(place, None)
         if listing is None:
-            raise _unlisted(place)
+            raise unlisted(place)
         place = listing[0]
     found = validation.check_node(place.node, layout=layout)
     samples = _deep(place, layout) if deep else ()
@@ -111,151 +146,9 @@ def _deep(place: Place, layout: str | None) -> Iterator[Problem]:
 
     try:
         hierarchy = hierarchy_at(place, layouts.read(place.node, layout))
-    except NotFound:  # a plate or a well: it has no levels of its own
+    except NotFound:  # a collection has no levels of its own
         return
     for position, multiscale in enumerate(hierarchy.multiscales):
         pyramid = Pyramid(hierarchy, position)
         if len(pyramid) == len(multiscale.levels):  # a missing level is a broken rule already
             yield from provenance.judge(multiscale, pyramid.arrays, f"multiscales[{position}]")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A node, and where its arrays are read from."""
-
-    node: Node
-    target: object
-    """What `storage.open_store` takes."""
-    prefix: str = ""
-    """Path of the node below `target`."""
-    allow_links: bool = False
-    """Whether what is here may name other local folders."""
-
-    def above(self) -> tuple[Place, str] | None:
-        """Returns the place of the group above and this one's name in it; None at the top of what can be seen."""
-        if isinstance(self.target, str) and "://" in self.target:
-            head, _, name = self.target.rstrip("/").rpartition("/")
-            return (Place(_node(head), head), name) if name and "://" in head and not head.endswith(":/") else None
-        path = getattr(self.target, "path", None)
-        if path and hasattr(self.target, "store"):  # a zarr StorePath: the same store, seen from one path higher
-            head, _, name = path.rpartition("/")
-            higher = type(self.target)(self.target.store, head)  # type: ignore[call-arg]
-            return Place(_node(higher), higher), name
-        found = self.node.parent()
-        if found is None:
-            return None
-        node, name = found
-        if isinstance(node, FileNode):
-            return Place(node, node.location, "", self.allow_links), name
-        return Place(node, self.target, self.prefix.rpartition("/")[0], self.allow_links), name
-
-    def reader(self, level: Level) -> StoredArray:
-        """Returns what opens the array of a level."""
-        if level.location is not None:
-            return StoredArray(level.location, "", _node(level.location, allow_links=self.allow_links), level.array)
-        whole = f"{self.prefix}/{level.path}" if self.prefix else level.path
-        return StoredArray(self.target, whole, self.node.child(level.path), level.array)
-
-    def __reduce__(self) -> tuple[Callable[[object, str, bool], Place], tuple[object, str, bool]]:
-        return _again, (self.target, self.prefix, self.allow_links)
-
-
-def _again(target: object, prefix: str, allow_links: bool) -> Place:
-    """Returns a place in another process: its node is made anew, because it may hang on a connection."""
-    node = _node(target, allow_links=allow_links)
-    return Place(node.child(prefix) if prefix else node, target, prefix, allow_links)
-
-
-def _node(target: object, *, allow_links: bool = False) -> Node:
-    """Returns the node at a place; a local folder without any Zarr library. Links are a matter of local folders only."""
-    if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
-        return FileNode(Path(target), follow_links=allow_links, decode=LocalValues(os.fspath(target)))
-    from ziggurat import storage
-
-    return storage.open_node(target)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalValues:
-    """What reads the values of small arrays of a local folder; numpy and codecs are imported when the first is read."""
-
-    folder: str
-
-    def __call__(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
-        from ziggurat import storage
-
-        return storage.decoder(storage.open_store(self.folder))(path, document, container)
-
-
-def existing(target: object, *, allow_links: bool = False) -> Node:
-    """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
-    node = _node(target, allow_links=allow_links)
-    if node.kind in ("group", "array") or (node.kind == "folder" and layouts.detect(node)):
-        return node
-    if not isinstance(node, FileNode):
-        raise NotFound(f"{node.location}: no Zarr group or array there")
-    if not node.path.exists():
-        raise NotFound(f"{node.location}: no such file or folder")
-    if node.path.is_file():
-        raise NotFound(f"{node.location}: a file; expected the folder of a Zarr group; make one of it with 'ziggurat build {node.path.name}'")
-    inside = [name for name in node.children() if (node.path / name / "zarr.json").exists() or (node.path / name / ".zgroup").exists()]
-    hint = f"; there is one in {inside[0]!r}" if inside else ""
-    raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
-
-
-def place_of(target: object, *, allow_links: bool = False) -> Place:
-    """Returns what is at a path, a URL, a store, or a `zarr.Group` or `zarr.Array`. Raises NotFound when there is nothing."""
-    where = getattr(target, "store_path", target)
-    return Place(existing(where, allow_links=allow_links), where, "", allow_links)
-
-
-def read(target: object, layout: str | None, *, allow_links: bool = False) -> Hierarchy:
-    """Reads all multiscales of a group, or of the group that lists an array. Raises NotFound."""
-    return _read(target, layout, allow_links=allow_links)[0]
-
-
-def _read(target: object, layout: str | None, *, allow_links: bool) -> tuple[Hierarchy, str]:
-    """Returns what `read` does, and the path of the array that was asked for, relative to the group; empty for a group."""
-    place = place_of(target, allow_links=allow_links)
-    if place.node.kind == "array":
-        listing = _listing(place, layout)
-        if listing is None:
-            raise _unlisted(place)
-        return hierarchy_at(*listing[:2]), listing[2]
-    found = layouts.read(place.node, layout)
-    if not found.multiscales:
-        first = next((problem for problem in found.problems if problem.requirement == "MUST"), None)
-        reason = f"{first.loc}: {first.message}" if first else "no multiscale in it can be read"
-        raise DocumentError(f"{place.node.location}: {reason}; 'ziggurat check' applies all rules", found.problems)
-    return hierarchy_at(place, found), ""
-
-
-def _listing(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResult, str] | None:
-    """Returns the group that lists an array in a multiscale, from up to three groups above it; what is in it; the array's path there."""
-    here, path = place, ""
-    for _ in range(_N_ANCESTORS):
-        above = here.above()
-        if above is None:
-            return None
-        here, name = above
-        path = f"{name}/{path}" if path else name
-        try:
-            found = layouts.read(here.node, layout)
-        except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
-            continue
-        if any(_lists(candidate, path) for candidate in found.multiscales):
-            return here, found, path
-    return None
-
-
-def _lists(multiscale: Multiscale, path: str) -> bool:
-    return any(level.path == path for level in multiscale.levels)
-
-
-def _unlisted(place: Place) -> NotFound:
-    where = place.node.location
-    return NotFound(f"{where}: an array that none of the {_N_ANCESTORS} groups above lists in a multiscale; make levels with 'ziggurat build'")
-
-
-def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
-    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader)

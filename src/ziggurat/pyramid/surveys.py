@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 from ziggurat import layouts
+from ziggurat.layouts import Member
 from ziggurat.model import ArrayInfo, Axis, Multiscale, SourceInfo
 from ziggurat.node import Container, FileNode, Node
-from ziggurat.problems import DocumentError, NotFound, Problem, shown
+from ziggurat.problems import DocumentError, NotFound, Problem, ZigguratError, shown
 from ziggurat.pyramid.levels import Pyramid
-from ziggurat.pyramid.opening import hierarchy_at, place_of, read
-from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, number, product, table, wrapped
+from ziggurat.pyramid.members import Collection, collection_at
+from ziggurat.pyramid.places import Place, hierarchy_at, place_of, read
+from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, describe_members, number, product, table, wrapped
 
 _CONTAINERS: Mapping[Container, str] = MappingProxyType({"zarr2": "Zarr v2", "zarr3": "Zarr v3", "n5": "N5"})
 _N_LOOKED_AT = 200
 """A plate has up to 384 wells; a terminal shows fewer."""
+_N_OPENED = 5
+"""Members of a collection that are opened, so that their shapes can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Survey:
     """How many more there are below that were not looked at."""
     source: SourceInfo | None = None
     """A file, or a bare array, that levels can be built on."""
+    collection: Collection | None = None
+    """The multiscales that are named below: of a plate, of images side by side, the labels of an image."""
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -56,6 +63,8 @@ class Survey:
             words.append(f"also {', '.join(map(shown, self.layouts[1:]))}")
         blocks = [" · ".join(words)]
         blocks += [describe(pyramid, width=width, located=False) for pyramid in self.pyramids]
+        if self.collection is not None:
+            blocks.append("\n".join([describe_members(self.collection, width=width, located=False), *_first_members(self.collection)]))
         if self.source is not None:
             blocks.append(_source_shown(self.source))
         elif self.arrays and not self.pyramids:
@@ -74,6 +83,7 @@ class Survey:
             "zarr_format": {"zarr2": 2, "zarr3": 3}.get(self.container or ""),
             "multiscales": [_multiscale_json(pyramid) for pyramid in self.pyramids],
             "problems": [asdict(problem) for problem in self.problems],
+            "members": [] if self.collection is None else [_member_json(member) for member in self.collection.members],
             "arrays": [{"path": path, **_array_json(info)} for path, info in self.arrays],
             "groups": list(self.groups),
             "unreadable": list(self.unreadable),
@@ -95,21 +105,29 @@ def survey(url: object, *, layout: str | None = None, allow_links: bool = False)
         if isinstance(url, (str, Path)) and Path(url).is_file():
             return _of_file(url)
         raise
-    if place.node.kind == "array":
-        try:
-            hierarchy = read(url, layout, allow_links=allow_links)
-        except NotFound:
-            info = place.node.array
-            return Survey(place.node.location, (), place.node.container, arrays=() if info is None else (("", info),))
-        pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
-        return Survey(hierarchy.location, hierarchy.layouts, place.node.container, pyramids, hierarchy.problems)
+    return _of_array(place, layout) if place.node.kind == "array" else _of_group(place, layout)
+
+
+def _of_array(place: Place, layout: str | None) -> Survey:
+    try:
+        hierarchy = read(place, layout)[0]
+    except NotFound:
+        info = place.node.array
+        return Survey(place.node.location, (), place.node.container, arrays=() if info is None else (("", info),))
+    pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
+    return Survey(hierarchy.location, hierarchy.layouts, place.node.container, pyramids, hierarchy.problems)
+
+
+def _of_group(place: Place, layout: str | None) -> Survey:
+    collection = collection_at(place, layout)
     try:
         found = layouts.read(place.node, layout)
     except NotFound:
-        found = layouts.ReadResult(place.node.location, (), (), ())
+        found = layouts.ReadResult(place.node.location, () if collection is None else collection.layouts, (), ())
     hierarchy = hierarchy_at(place, found)
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
-    here = Survey(place.node.location, found.layouts, place.node.container, pyramids, found.problems)
+    problems = found.problems if collection is None else (*found.problems, *collection.problems)
+    here = Survey(place.node.location, found.layouts, place.node.container, pyramids, problems, collection=collection)
     return _with_unlisted(here, place.node)
 
 
@@ -118,6 +136,8 @@ def _with_unlisted(here: Survey, node: Node) -> Survey:
     if not isinstance(node, FileNode):
         return here
     listed = {level.path.split("/")[0] for pyramid in here.pyramids for level in pyramid.multiscale.levels}
+    if here.collection is not None:
+        listed |= {member.path.split("/")[0] for member in here.collection.direct}
     names = [name for name in node.children() if name not in listed]
     arrays, groups, unreadable = [], [], []
     for name in names[:_N_LOOKED_AT]:
@@ -158,9 +178,26 @@ def _notes(survey: Survey) -> list[tuple[str, str]]:
         notes.append(("", f"and {survey.n_unseen:,} more below that were not looked at"))
     if survey.source is not None:
         notes.append(("", f"no levels yet: ziggurat build {survey.location}"))
-    elif not survey.pyramids and not survey.problems:
+    elif not survey.pyramids and not survey.problems and survey.collection is None:
         notes.append(("", "no multiscale here" + ("; 'ziggurat build' makes levels of an array" if survey.arrays else "")))
     return notes
+
+
+def _first_members(collection: Collection) -> list[str]:
+    """Returns a table of the first members as they are when they are opened; what cannot be opened says why."""
+    rows = []
+    for member in islice(collection.walk(), _N_OPENED):
+        try:
+            pyramid = collection[member.name]
+        except ZigguratError as error:
+            rows.append([member.name, str(error), "", ""])
+            continue
+        rows.append([member.name, product(pyramid.levels[0].shape), str(len(pyramid)), axes_shown(pyramid.axes)])
+    return ["", *(f"  {line}" for line in table(("opened", "shape", "levels", "axes"), rows, right=("levels",)))] if rows else []
+
+
+def _member_json(member: Member) -> dict[str, object]:
+    return {"name": member.name, "path": member.path, "kind": member.kind, "about": _plain(member.about)}
 
 
 def _array_row(path: str, info: ArrayInfo) -> tuple[str, str, str, str, str]:

@@ -13,6 +13,7 @@ from ziggurat.problems import shown
 
 if TYPE_CHECKING:
     from ziggurat.pyramid.levels import LevelView, Pyramid
+    from ziggurat.pyramid.members import Collection
 
 GUESSED: tuple[Provenance, ...] = ("inferred", "absent")
 _MARK = "~"
@@ -204,3 +205,51 @@ def describe_html(pyramid: Pyramid) -> str:
         if _guessed(pyramid):
             parts.append(f"<p>{html.escape(_LEGEND)}</p>")
     return "".join((*parts, "</div>"))
+
+
+# --- collections ---------------------------------------------------------------------------------------------------------
+
+N_SHOWN = 20
+"""Members in a table; a plate has hundreds, which its map shows."""
+_MAP_COLUMNS = 48
+"""The widest plate, of 1536 wells."""
+
+
+def describe_members(collection: Collection, *, width: int = _WIDE, located: bool = True) -> str:
+    """Returns a collection as lines: what it holds, a map where that is a plate, and a table of the first members. Opens none of them."""
+    lines = [f"{collection.summary()} · {', '.join(map(shown, collection.layouts))}"]
+    if located:
+        lines.append(f"  at       {shown(collection.location)}")
+    drawn = _plate_map([member.name for member in collection.direct if member.kind == "well"])
+    if drawn and len(drawn[0]) + 2 <= width:
+        lines += ["", *(f"  {line}" for line in drawn)]
+    first = list(itertools.islice(collection.walk(), N_SHOWN + 1))
+    keys = list(dict.fromkeys(key for member in first for key, value in member.about.items() if isinstance(value, str | int | float)))[:4]
+    rows = [[member.name, member.kind, *(_cell(member.about.get(key)) for key in keys)] for member in first[:N_SHOWN]]
+    if rows:
+        lines += ["", *(f"  {line}" for line in table(("member", "kind", *keys), rows))]
+    if len(first) > N_SHOWN:
+        lines.append("  ...")
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _plate_map(names: Sequence[str]) -> list[str]:
+    """Returns a plate as it lies on the bench: a line per row, an o for each well that there is; empty for names that are no wells.
+
+    >>> _plate_map(["A/1", "A/2", "B/2"])
+    ['   1 2', 'A  o o', 'B  . o']
+    """
+    wells = [tuple(name.split("/")) for name in names]
+    if not wells or any(len(well) != 2 for well in wells):
+        return []
+    rows, columns = (sorted({well[i] for well in wells}, key=lambda name: (not name.isdigit(), len(name), name)) for i in (0, 1))
+    if len(columns) > _MAP_COLUMNS or len(rows) > _MAP_COLUMNS:
+        return []
+    there, wide, margin = set(wells), max(map(len, columns)), max(map(len, rows)) + 1
+    lines = [f"{'':{margin}} " + " ".join(shown(column).rjust(wide) for column in columns)]
+    lines += [f"{shown(row):{margin}} " + " ".join(("o" if (row, column) in there else ".").rjust(wide) for column in columns) for row in rows]
+    return lines

@@ -148,14 +148,14 @@ def _groups_above(root: object, path: str) -> Iterator[tuple[Place, Node]]:
 
 def _series_with(group: Node, path: str) -> Multiscale | None:
     """Returns the multiscale of a group whose base is the array at `path`."""
-    if group.kind != "group" or not layouts.detect(group):
+    if group.kind != "group" or not layouts.holds_levels(group):
         return None
     return next((m for m in layouts.read(group).multiscales if m.levels and m.levels[0].path == path), None)
 
 
 def _base_of_group(group: Node) -> tuple[Multiscale | None, Level]:
     """Returns the multiscale of a group and its base, or no multiscale and the group's only array."""
-    found = layouts.read(group) if layouts.detect(group) else layouts.ReadResult(group.location, (), (), ())
+    found = layouts.read(group) if layouts.holds_levels(group) else layouts.ReadResult(group.location, (), (), ())
     for series in found.multiscales:
         if series.levels and series.levels[0].array is not None:
             return series, series.levels[0]

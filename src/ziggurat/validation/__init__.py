@@ -7,14 +7,17 @@ The rules are data (`ziggurat.layouts.rules`); readers find the broken ones that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from ziggurat import layouts
-from ziggurat.layouts import ReadResult, multiscales01, ome_zarr
+from ziggurat.layouts import Layout, ReadResult, multiscales01, ome_zarr
+from ziggurat.layouts.ome_facts import block_of
+from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Multiscale
 from ziggurat.node import Node
-from ziggurat.problems import NotFound, Problem, Report
+from ziggurat.problems import DocumentError, NotFound, Problem, Report
 from ziggurat.validation import founding, group, ome
 from ziggurat.validation.case import Check, make_case
 from ziggurat.validation.spec import spec_markdown, spec_schema
@@ -24,11 +27,14 @@ __all__ = ["CHECKS", "check_node", "check_result", "spec_markdown", "spec_schema
 CHECKS: Mapping[str, tuple[tuple[tuple[str, ...], Check], ...]] = MappingProxyType({multiscales01.NAME: founding.CHECKS, ome_zarr.NAME: ome.CHECKS})
 """Name of a layout -> the rules of its multiscales and the checks that judge them."""
 
+MAX_MEMBERS = 5_000
+"""A plate of 384 wells with 9 fields has 3456."""
+
 
 def check_node(node: Node, *, layout: str | None = None) -> Report:
-    """Returns what every rule says about a node, as the layout with the strongest evidence, or as `layout`.
+    """Returns what every rule says about a node, as the layout with the strongest evidence, or as `layout`; then about its members.
 
-    A plate, a well or a group of labels without multiscales of its own is judged as such.
+    A collection (a plate, images side by side, a group of labels) is judged as such, and every member of it as if it stood alone.
 
     Raises
     ------
@@ -39,15 +45,31 @@ def check_node(node: Node, *, layout: str | None = None) -> Report:
     LayoutError
         `layout` is unknown.
     """
-    try:
+    chosen = layouts.LAYOUTS if layout is None else (layouts.find(layout),)
+    evidence = layouts.detect(node, chosen)
+    if evidence and not any(e.holds == "levels" for e in evidence):
+        result = ReadResult(node.location, tuple(e.layout for e in evidence), (), (), evidence)
+    else:
         result = layouts.read(node, layout)
-    except NotFound:
-        block = group.block_of(node)
-        if layout is not None or block is None or "multiscales" in block[0]:
-            raise
-        version = ome_zarr.parsed_version(block[0].get("version"))
-        result = ReadResult(node.location, (f"{ome_zarr.NAME}@{version if version in ome_zarr.FACTS else '0.4'}",), (), ())
-    return check_result(node, result)
+    report = check_result(node, result)
+    return replace(report, problems=(*report.problems, *_members(node, layout, chosen)))
+
+
+def _members(node: Node, layout: str | None, chosen: Sequence[Layout]) -> Iterator[Problem]:
+    """Yields what is wrong with the names of members, and with the members, whose places begin with their path."""
+    members, problems = layouts.members(node, chosen)
+    yield from problems
+    for member in members[:MAX_MEMBERS]:
+        try:
+            child = node.child(member.path)
+            report = check_node(child, layout=layout)
+        except (NotFound, DocumentError) as error:
+            message = "nothing is there" if isinstance(error, NotFound) and child.kind == "absent" else f"cannot be read: {error}"
+            yield problem("COL001", member.path, message, "restore it, or take it off the list")
+            continue
+        yield from (replace(found, loc=f"{member.path}/{found.loc}".rstrip("/")) for found in report)
+    if len(members) > MAX_MEMBERS:
+        yield problem("COL002", "", f"only the first {MAX_MEMBERS:,} of {len(members):,} members were judged", "check the others one by one")
 
 
 def check_result(node: Node, result: ReadResult) -> Report:
@@ -66,14 +88,14 @@ def check_result(node: Node, result: ReadResult) -> Report:
 
 
 def _beside(node: Node, result: ReadResult) -> Iterator[Problem]:
-    block = group.block_of(node)
+    block = block_of(node)
     if block is None:
         return
     held, prefix = block
     yield from group.check_omero(held, result.multiscales, prefix)
     yield from group.check_bioformats2raw(held, prefix)
     yield from group.check_labels(node, held, result.multiscales, prefix)
-    yield from group.check_plate(node, held, prefix)
+    yield from group.check_plate(held, prefix)
 
 
 def _places(node: Node, result: ReadResult) -> Iterator[tuple[Multiscale, str]]:

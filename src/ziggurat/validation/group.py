@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from ziggurat import layouts
-from ziggurat.layouts import ome_zarr
+from ziggurat.layouts import ome_collections
 from ziggurat.layouts.rules import problem
 from ziggurat.layouts.series import parts
 from ziggurat.model import JSON, Multiscale
@@ -60,28 +60,19 @@ def check_bioformats2raw(block: Mapping[str, JSON], prefix: str) -> Iterator[Pro
 
 
 def check_labels(node: Node, block: Mapping[str, JSON], multiscales: Sequence[Multiscale], prefix: str) -> Iterator[Problem]:
-    """OME019: a label image has the image's levels and integer samples; a node that is one is judged itself."""
+    """OME019: a label image has the image's levels and whole samples; what can be said of a label image alone is said where it is judged."""
     if "image-label" in block:
         yield from _integer_samples(multiscales, f"{prefix}image-label")
     if not multiscales:
         return
-    try:
-        below = node.child("labels")
-        held = below.attributes.get("ome", below.attributes)
-        names = held.get("labels") if isinstance(held, Mapping) else None
-        for i, name in enumerate(names if isinstance(names, (list, tuple)) else ()):
-            loc = f"labels.labels[{i}]"
-            try:
-                label = layouts.read(below.child(name if isinstance(name, str) else "")).multiscales
-            except (NotFound, DocumentError) as error:
-                yield problem("OME019", loc, f"the label image {name!r} cannot be read: {error}", "restore it, or take it off the list")
-                continue
-            if label and label[0].n_levels != multiscales[0].n_levels:
-                message = f"the label image {name!r} has {label[0].n_levels} levels; its image has {multiscales[0].n_levels}"
-                yield problem("OME019", loc, message, "build the same levels for both")
-            yield from _integer_samples(label, loc)
-    except DocumentError as error:
-        yield problem("OME019", "labels", f"the group of labels cannot be read: {error}", "correct its document")
+    for member in ome_collections.labels_below(node)[0]:
+        try:
+            label = layouts.read(node.child(member.path)).multiscales
+        except (NotFound, DocumentError):
+            continue  # It is judged as a member.
+        if label and label[0].n_levels != multiscales[0].n_levels:
+            message = f"the label image has {label[0].n_levels} levels; its image has {multiscales[0].n_levels}"
+            yield problem("OME019", member.path, message, "build the same levels for both")
 
 
 def _integer_samples(multiscales: Sequence[Multiscale], loc: str) -> Iterator[Problem]:
@@ -93,27 +84,17 @@ def _integer_samples(multiscales: Sequence[Multiscale], loc: str) -> Iterator[Pr
         )
 
 
-def check_plate(node: Node, block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
-    """OME020: every well names a row and a column that exist, and its group is there; a well names its images."""
+def check_plate(block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
+    """OME020: every well names a row and a column that exist."""
     plate = block.get("plate")
     if isinstance(plate, Mapping):
         rows = [row.get("name") for row in parts(plate.get("rows"))]
         columns = [column.get("name") for column in parts(plate.get("columns"))]
         for i, well in enumerate(parts(plate.get("wells"))):
-            yield from _well(node, well, rows, columns, f"{prefix}plate.wells[{i}]")
-    fields = block.get("well")
-    if isinstance(fields, Mapping):
-        for i, image in enumerate(parts(fields.get("images"))):
-            path = image.get("path")
-            try:
-                there = node.child(path if isinstance(path, str) else "").kind == "group"
-            except DocumentError:
-                there = False
-            if not there:
-                yield problem("OME020", f"{prefix}well.images[{i}].path", f"no group at {path!r}", "restore the image, or take it off the list")
+            yield from _well(well, rows, columns, f"{prefix}plate.wells[{i}]")
 
 
-def _well(node: Node, well: Mapping[str, JSON], rows: list[JSON], columns: list[JSON], loc: str) -> Iterator[Problem]:
+def _well(well: Mapping[str, JSON], rows: list[JSON], columns: list[JSON], loc: str) -> Iterator[Problem]:
     path = well.get("path")
     names = path.split("/") if isinstance(path, str) else []
     if len(names) != 2 or names[0] not in rows or names[1] not in columns:
@@ -122,8 +103,6 @@ def _well(node: Node, well: Mapping[str, JSON], rows: list[JSON], columns: list[
     for key, place in (("rowIndex", rows.index(names[0])), ("columnIndex", columns.index(names[1]))):
         if well.get(key, place) != place:
             yield problem("OME020", f"{loc}.{key}", f"found {well.get(key)!r}; {path!r} stands at {place}", "correct the index")
-    if node.child("/".join(names)).kind != "group":
-        yield problem("OME020", f"{loc}.path", f"no group at {path!r}", "restore the well, or take it off the list")
 
 
 def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterator[Problem]:
@@ -165,12 +144,3 @@ def _difference(real: Node, name: str, document: Mapping[str, JSON]) -> str:
     lacking = {key for key in {*own, *document} if own.get(key) != document.get(key)} - {"consolidated_metadata"}
     lacking = {key for key in lacking if (own.get(key) or {}) != (document.get(key) or {})}
     return f"differs from the array's document in {', '.join(sorted(lacking))}" if lacking else ""
-
-
-def block_of(node: Node) -> tuple[Mapping[str, JSON], str] | None:
-    """Returns the attributes that hold OME's keys, and their place (`"ome."` or `""`); None when there are none."""
-    attributes = node.attributes
-    ome = attributes.get("ome")
-    if isinstance(ome, Mapping):
-        return ome, "ome."
-    return (attributes, "") if any(key in attributes for key in ome_zarr.WRAPPED_KEYS) else None

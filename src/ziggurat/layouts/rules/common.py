@@ -7,6 +7,8 @@ from ziggurat.layouts.rules.ports import OURS, Rule
 COMMON: tuple[Rule, ...] = (
     Rule("CON001", "SHOULD", "The consolidated copy of the metadata says the same as the documents themselves.", "Zarr, consolidated metadata"),
     Rule("ZARR001", "MUST", "What a series describes is a Zarr group.", "Zarr, groups"),
+    Rule("COL001", "MUST", "Every member that a collection lists is there and can be read.", OURS),
+    Rule("COL002", "NOTE", "A collection has more members than are judged at once.", OURS),
     Rule("LOSS001", "NOTE", "The target cannot hold scale, translation or unit.", OURS),
     Rule("LOSS002", "NOTE", "The target cannot hold a rotation.", OURS),
     Rule("LOSS003", "NOTE", "The target cannot say how samples are to be shown.", OURS),

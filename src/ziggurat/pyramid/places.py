@@ -1,0 +1,175 @@
+"""Places: a node, where its arrays are read from, and what is read there. What `open`, `check` and `info` have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ziggurat import layouts
+from ziggurat.layouts import Choice
+from ziggurat.model import JSON, Level, Multiscale
+from ziggurat.node import Container, FileNode, Node, named_place
+from ziggurat.problems import DocumentError, NotFound
+from ziggurat.pyramid.arrays import StoredArray
+from ziggurat.pyramid.levels import Hierarchy, Pyramid
+
+N_ANCESTORS = 3
+"""How far above an array its multiscale is looked for: `scale0/image` needs 2, a plate's `A/1/0/0` finds its field in 1. Source: formats.md 13.7."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node, and where its arrays are read from."""
+
+    node: Node
+    target: object
+    """What `storage.open_store` takes."""
+    prefix: str = ""
+    """Path of the node below `target`."""
+    allow_links: bool = False
+    """Whether what is here may name other local folders."""
+
+    def above(self) -> tuple[Place, str] | None:
+        """Returns the place of the group above and this one's name in it; None at the top of what can be seen."""
+        if isinstance(self.target, str) and "://" in self.target:
+            head, _, name = self.target.rstrip("/").rpartition("/")
+            return (Place(_node(head), head), name) if name and "://" in head and not head.endswith(":/") else None
+        path = getattr(self.target, "path", None)
+        if path and hasattr(self.target, "store"):  # a zarr StorePath: the same store, seen from one path higher
+            head, _, name = path.rpartition("/")
+            higher = type(self.target)(self.target.store, head)  # type: ignore[call-arg]
+            return Place(_node(higher), higher), name
+        found = self.node.parent()
+        if found is None:
+            return None
+        node, name = found
+        if isinstance(node, FileNode):
+            return Place(node, node.location, "", self.allow_links), name
+        return Place(node, self.target, self.prefix.rpartition("/")[0], self.allow_links), name
+
+    def child(self, path: str) -> Place:
+        """Returns the place of a node below. Raises PathError for a path that leaves this one."""
+        return Place(self.node.child(path), self.target, f"{self.prefix}/{path}" if self.prefix else path, self.allow_links)
+
+    def reader(self, level: Level) -> StoredArray:
+        """Returns what opens the array of a level."""
+        if level.location is not None:
+            return StoredArray(level.location, "", _node(level.location, allow_links=self.allow_links), level.array)
+        whole = f"{self.prefix}/{level.path}" if self.prefix else level.path
+        return StoredArray(self.target, whole, self.node.child(level.path), level.array)
+
+    def __reduce__(self) -> tuple[Callable[[object, str, bool], Place], tuple[object, str, bool]]:
+        return _again, (self.target, self.prefix, self.allow_links)
+
+
+def _again(target: object, prefix: str, allow_links: bool) -> Place:
+    """Returns a place in another process: its node is made anew, because it may hang on a connection."""
+    node = _node(target, allow_links=allow_links)
+    return Place(node.child(prefix) if prefix else node, target, prefix, allow_links)
+
+
+def _node(target: object, *, allow_links: bool = False) -> Node:
+    """Returns the node at a place; a local folder without any Zarr library. Links are a matter of local folders only."""
+    if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
+        return FileNode(Path(target), follow_links=allow_links, decode=LocalValues(os.fspath(target)))
+    from ziggurat import storage
+
+    return storage.open_node(target)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalValues:
+    """What reads the values of small arrays of a local folder; numpy and codecs are imported when the first is read."""
+
+    folder: str
+
+    def __call__(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
+        from ziggurat import storage
+
+        return storage.decoder(storage.open_store(self.folder))(path, document, container)
+
+
+def existing(target: object, *, allow_links: bool = False) -> Node:
+    """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
+    node = _node(target, allow_links=allow_links)
+    if node.kind in ("group", "array") or (node.kind == "folder" and layouts.detect(node)):
+        return node
+    if not isinstance(node, FileNode):
+        raise NotFound(f"{node.location}: no Zarr group or array there")
+    if not node.path.exists():
+        raise NotFound(f"{node.location}: no such file or folder")
+    if node.path.is_file():
+        raise NotFound(f"{node.location}: a file; expected the folder of a Zarr group; make one of it with 'ziggurat build {node.path.name}'")
+    inside = [name for name in node.children() if (node.path / name / "zarr.json").exists() or (node.path / name / ".zgroup").exists()]
+    hint = f"; there is one in {inside[0]!r}" if inside else ""
+    raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
+
+
+def place_of(target: object, *, allow_links: bool = False) -> Place:
+    """Returns what is at a path, a URL, a store, or a `zarr.Group` or `zarr.Array`. Raises NotFound when there is nothing."""
+    where = getattr(target, "store_path", target)
+    return Place(existing(where, allow_links=allow_links), where, "", allow_links)
+
+
+def read(place: Place, layout: str | None) -> tuple[Hierarchy, str]:
+    """Returns all multiscales of a group, or of the group that lists an array; and the path of the array in it, empty for a group.
+
+    Raises NotFound where there is none, DocumentError where none can be read.
+    """
+    if place.node.kind == "array":
+        listing = listing_of(place, layout)
+        if listing is None:
+            raise unlisted(place)
+        return hierarchy_at(*listing[:2]), listing[2]
+    found = layouts.read(place.node, layout)
+    if not found.multiscales:
+        first = next((problem for problem in found.problems if problem.requirement == "MUST"), None)
+        reason = f"{first.loc}: {first.message}" if first else "no multiscale in it can be read"
+        raise DocumentError(f"{place.node.location}: {reason}; 'ziggurat check' applies all rules", found.problems)
+    return hierarchy_at(place, found), ""
+
+
+def pyramid_at(hierarchy: Hierarchy, which: Choice | None = None, *, chunks_like: Sequence[int] | None = None) -> Pyramid:
+    """Returns one of the multiscales that were read. Raises OptionError when there is no such one, NotFound when its base is missing."""
+    chosen = layouts.choose(hierarchy.multiscales, which, chunks_like=chunks_like)
+    position = next(i for i, candidate in enumerate(hierarchy.multiscales) if candidate is chosen)
+    base = chosen.levels[0]
+    if base.array is None:
+        raise NotFound(f"{hierarchy.location}: levels[0].path {base.path!r}: no array there, and a pyramid cannot do without its base; see 'ziggurat check'")
+    return Pyramid(hierarchy, position)
+
+
+def listing_of(place: Place, layout: str | None) -> tuple[Place, layouts.ReadResult, str] | None:
+    """Returns the group that lists an array in a multiscale, from up to three groups above it; what is in it; the array's path there."""
+    here, path = place, ""
+    for _ in range(N_ANCESTORS):
+        above = here.above()
+        if above is None:
+            return None
+        here, name = above
+        path = f"{name}/{path}" if path else name
+        try:
+            found = layouts.read(here.node, layout)
+        except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
+            continue
+        if any(lists(candidate, path) for candidate in found.multiscales):
+            return here, found, path
+    return None
+
+
+def lists(multiscale: Multiscale, path: str) -> bool:
+    """Tells whether a level of a multiscale lies at a path."""
+    return any(level.path == path for level in multiscale.levels)
+
+
+def unlisted(place: Place) -> NotFound:
+    """Returns the error for an array that is no level of anything."""
+    where = place.node.location
+    return NotFound(f"{where}: an array that none of the {N_ANCESTORS} groups above lists in a multiscale; make levels with 'ziggurat build'")
+
+
+def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
+    """Returns what was read at a place, with its arrays within reach."""
+    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader)
