@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ziggurat.planner import BuildOptions, BuildPlan
     from ziggurat.problems import Problem, Report, ZigguratError
     from ziggurat.pyramid import Collection, LevelView, Pyramid, check, list_multiscales, open, open_collection
+    from ziggurat.pyramid.changing import convert
     from ziggurat.reductions import reduction
-    from ziggurat.transfer import UpgradeResult, upgrade
+    from ziggurat.transfer import ConversionResult, UpgradeResult, upgrade
 
 __all__ = [
     "ArrayInfo",
@@ -27,6 +28,7 @@ __all__ = [
     "BuildPlan",
     "BuildResult",
     "Collection",
+    "ConversionResult",
     "Level",
     "LevelView",
     "Multiscale",
@@ -38,6 +40,7 @@ __all__ = [
     "__version__",
     "build",
     "check",
+    "convert",
     "list_multiscales",
     "open",
     "open_collection",
@@ -52,8 +55,9 @@ _ROOMS = (
     ("planner", ("BuildOptions", "BuildPlan")),
     ("problems", ("Problem", "Report", "ZigguratError")),
     ("pyramid", ("Collection", "LevelView", "Pyramid", "check", "list_multiscales", "open", "open_collection")),
+    ("pyramid.changing", ("convert",)),
     ("reductions", ("reduction",)),
-    ("transfer", ("UpgradeResult", "upgrade")),
+    ("transfer", ("ConversionResult", "UpgradeResult", "upgrade")),
 )
 
 

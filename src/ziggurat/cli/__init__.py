@@ -14,6 +14,7 @@ import click
 
 from ziggurat.cli import words
 from ziggurat.cli.building import build, plan
+from ziggurat.cli.converting import convert
 from ziggurat.cli.reading import check, info
 from ziggurat.cli.talk import Commands, Talk
 from ziggurat.cli.upgrading import upgrade
@@ -23,13 +24,14 @@ from ziggurat.version import __version__
 
 @click.group(
     cls=Commands,
-    sections=(("Make", ("plan", "build")), ("Look", ("info", "check")), ("Change", ("upgrade",))),
+    sections=(("Make", ("plan", "build")), ("Look", ("info", "check")), ("Change", ("upgrade", "convert"))),
     examples=(
         ("ziggurat build scan.tif", "scan.ome.zarr beside it"),
         ("ziggurat plan scan.tif -f z=1,y=2,x=2", "what that would do"),
         ("ziggurat info scan.ome.zarr", "levels, scale, translation"),
         ("ziggurat check scan.ome.zarr --strict", "every rule, advice too"),
         ("ziggurat upgrade a.zarr --to ome-zarr@0.5", "in place"),
+        ("ziggurat convert a.zarr b.zarr --layout ID", "into another layout"),
     ),
     options_metavar="",
     subcommand_metavar="COMMAND ...",
@@ -39,7 +41,7 @@ from ziggurat.version import __version__
 @click.version_option(__version__, "-V", "--version", message="ziggurat %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> int | None:
-    """Multiscale arrays (image pyramids): build, open, check and upgrade them.
+    """Multiscale arrays (image pyramids): build, open, check, upgrade and convert them.
 
     'ziggurat COMMAND --help' tells what a command takes. Everything here is also one call in Python: import ziggurat as zg.
     """
@@ -49,7 +51,7 @@ def commands(ctx: click.Context) -> int | None:
     return None
 
 
-for _command in (plan, build, info, check, upgrade):
+for _command in (plan, build, info, check, upgrade, convert):
     commands.add_command(_command)
 
 

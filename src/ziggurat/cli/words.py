@@ -91,7 +91,7 @@ def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> o
 _PARAMETERS = (
     "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
     "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "missing",
-    "min_valid", "weights", "coverage", "add", "overwrite", "dest", "transpose", "allow_links",
+    "min_valid", "weights", "coverage", "add", "overwrite", "dest", "transpose", "allow_links", "link", "strict", "container", "multiscale",
 )  # fmt: skip
 _TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
 _SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")

@@ -24,10 +24,11 @@ from typing import Literal, Protocol
 from ziggurat.model import JSON, ArrayInfo
 from ziggurat.node.arrays import parse_array_document
 from ziggurat.node.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, dumps, loads, named_place, resolve, word
-from ziggurat.node.n5 import is_n5_array, parse_n5_document
+from ziggurat.node.n5 import ARRAY_KEYS, is_n5_array, parse_n5_document
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
 __all__ = [
+    "ARRAY_KEYS",
     "MAX_DEPTH",
     "MAX_DOCUMENT_BYTES",
     "MAX_VALUES",
@@ -44,6 +45,7 @@ __all__ = [
     "loads",
     "named_place",
     "parse_array_document",
+    "parse_n5_document",
     "resolve",
     "word",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ziggurat.transfer.conversions import ConversionResult, convert
 from ziggurat.transfer.upgrades import UpgradeResult, upgrade
 
-__all__ = ["UpgradeResult", "upgrade"]
+__all__ = ["ConversionResult", "UpgradeResult", "convert", "upgrade"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +9,12 @@ from pathlib import Path
 
 from ziggurat.conversion import Change, Hierarchy, UpgradePlan, upgrade_plan
 from ziggurat.model import JSON
-from ziggurat.node import FileNode, dumps, named_place
+from ziggurat.node import named_place
 from ziggurat.problems import LayoutError, NotFound, OptionError, Problem, UnsupportedError
-from ziggurat.storage import consolidated
 from ziggurat.transfer import in_place, new_store
+from ziggurat.transfer.copies import stale_copies_above, with_fresh_copies
 from ziggurat.transfer.folder import JOURNAL, Folder, Watch, nothing, read_documents
+from ziggurat.transfer.texts import difference, problem_json, sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,13 @@ class UpgradeResult:
             place = "" if self.target == self.source else f" in {self.target}"
             lines = [f"{self.source}: {self.layout} {verb} {self.to}{place} ({len(self.changes)} documents)"]
         if self.dry_run:
-            lines += [line for change in self.changes for line in _difference(change)]
+            lines += [line for change in self.changes for line in difference(change)]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def to_json(self) -> dict[str, JSON]:
         """Returns the result as plain JSON."""
         changes: list[JSON] = [{"path": change.path, "file": change.file, "old": change.old, "new": change.new} for change in self.changes]
-        problems: list[JSON] = [
-            {"rule": p.rule, "requirement": p.requirement, "loc": p.loc, "message": p.message, "hint": p.hint, "source": p.source} for p in self.problems
-        ]
+        problems: list[JSON] = [problem_json(problem) for problem in self.problems]
         return {
             "source": self.source,
             "target": self.target,
@@ -133,7 +131,7 @@ def run(
     notes: list[str] = []
     if dest is None:
         _refuse_below_v2(root, plan)
-        notes += _stale_copies_above(root, plan)
+        notes += stale_copies_above(root) if plan.changes else []
         interrupted = (root / JOURNAL).exists()
         final = _final(documents, plan) if plan.changes or interrupted else dict(documents)
         changes = _changes(documents, final, plan)
@@ -151,20 +149,8 @@ def run(
             notes += (
                 [f"the samples of {', '.join(plan.permutations)} were written anew, axes in the order {', '.join(axes or ())}"] if plan.permutations else []
             )
-    notes += _sentences(plan.problems)
+    notes += sentences(plan.problems)
     return UpgradeResult(str(root), str(target), plan.source, to, changes, tuple(notes), plan.problems, dry_run)
-
-
-def _sentences(problems: Sequence[Problem]) -> list[str]:
-    """Returns one sentence per kind of problem, with the first place where it is and how many more there are."""
-    places: dict[tuple[str, str], list[str]] = {}
-    for problem in problems:
-        places.setdefault((problem.message, problem.hint), []).append(problem.loc)
-    sentences = []
-    for (message, hint), found in places.items():
-        more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
-        sentences.append(f"{found[0]}{more}: {message}" + (f"; {hint}" if hint else ""))
-    return sentences
 
 
 def _local(place: str | os.PathLike[str], name: str) -> Path:
@@ -188,21 +174,7 @@ def _final(documents: Hierarchy, plan: UpgradePlan) -> dict[str, Mapping[str, JS
     removed = {change.key for change in plan.removals}
     final = {key: document for key, document in documents.items() if key not in removed}
     final.update({change.key: change.new for change in plan.writes if change.new is not None})
-    return _with_fresh_copies(documents, final)
-
-
-def _with_fresh_copies(before: Hierarchy, after: Hierarchy) -> dict[str, Mapping[str, JSON]]:
-    """Returns the documents `after` with fresh consolidated copies in the groups that had one `before`, and in no other."""
-    names = {"zarr.json"} if "zarr.json" in after else {".zgroup", ".zarray", ".zattrs"}
-    own = {key: document for key, document in after.items() if key.rpartition("/")[2] in names}
-    result = {key: document for key, document in after.items() if key.rpartition("/")[2] != ".zmetadata"}
-    with_copy = {key.rpartition("/")[0] for key, document in before.items() if key.endswith(".zmetadata") or "consolidated_metadata" in document}
-    for path in with_copy:
-        start = f"{path}/" if path else ""
-        if f"{start}zarr.json" in own or f"{start}.zgroup" in own:
-            copy = consolidated({key[len(start) :]: document for key, document in own.items() if key.startswith(start)})
-            result[f"{start}zarr.json" if "zarr.json" in names else f"{start}.zmetadata"] = copy
-    return result
+    return with_fresh_copies(documents, final)
 
 
 def _changes(documents: Hierarchy, final: Hierarchy, plan: UpgradePlan) -> tuple[Change, ...]:
@@ -222,24 +194,3 @@ def _refuse_below_v2(root: Path, plan: UpgradePlan) -> None:
     above = root.absolute().parent
     if becomes_v3 and (above / ".zgroup").exists() and not (above / "zarr.json").exists():
         raise LayoutError(f"{root} lies in {above}, a group of Zarr v2, which cannot hold one of v3: upgrade {above}, or write a new store (--dest)")
-
-
-def _stale_copies_above(root: Path, plan: UpgradePlan) -> list[str]:
-    """Returns a note for every consolidated copy above `root`, which an upgrade below makes stale."""
-    if not plan.changes:
-        return []
-    found = []
-    for above in root.absolute().parents:
-        if not any((above / name).exists() for name in (".zgroup", "zarr.json")):
-            break
-        node = FileNode(above)
-        if node.consolidated() is not None:
-            found.append(f"{above}: keeps a consolidated copy of this group's old documents; consolidate it again")
-    return found
-
-
-def _difference(change: Change) -> list[str]:
-    """Returns the unified difference of one document, as text lines."""
-    old, new = ([] if document is None else dumps(document, change.key).decode().splitlines() for document in (change.old, change.new))
-    names = (change.key if old else "/dev/null", change.key if new else "/dev/null")
-    return list(difflib.unified_diff(old, new, *names, lineterm=""))

@@ -12,4 +12,8 @@ COMMON: tuple[Rule, ...] = (
     Rule("LOSS001", "NOTE", "The target cannot hold scale, translation or unit.", OURS),
     Rule("LOSS002", "NOTE", "The target cannot hold a rotation.", OURS),
     Rule("LOSS003", "NOTE", "The target cannot say how samples are to be shown.", OURS),
+    Rule("LOSS004", "NOTE", "The target has no place for a key that the source carries.", OURS),
+    Rule("LOSS005", "NOTE", "A level that has no array is left out.", OURS),
+    Rule("LOSS006", "NOTE", "The target holds one series in a group, and there are several.", OURS),
+    Rule("LOSS007", "NOTE", "What lies beside the levels is no part of the multiscale, and is not converted with it.", OURS),
 )
