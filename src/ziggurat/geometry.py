@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Anchor = Literal["centre", "first"]
 """Where in its window a reduced sample lies. The anchor is the first-pixel shift, so the reduction owns it."""
@@ -75,6 +75,72 @@ def corner_of(centre: float, scale: float) -> float:
     100.0
     """
     return float(_exact(centre) - _exact(scale) / 2)
+
+
+class Line(NamedTuple):
+    """Where the samples of an axis lie, as a straight line through their coordinates."""
+
+    scale: float
+    translation: float
+    is_straight: bool
+    """False where a coordinate leaves the line by more than `TOLERANCE` of a step, and by more than its own type can hold."""
+
+
+TOLERANCE = 1e-5
+"""Of a step: what coordinates may leave a line by rounding. Source: formats.md 5.1."""
+
+
+def line(coordinates: Sequence[float], *, epsilon: float = 2.0**-52) -> Line | None:
+    """Returns the line of an axis from the coordinates of its samples; None where two samples or more share one place, or there are none.
+
+    A single sample has a place and no step: its scale is 0, and the caller knows better. Where only the last sample leaves the line of
+    the others (the centre of a partial window), the line is that of the others; otherwise that of the first and the last.
+
+    Parameters
+    ----------
+    epsilon
+        Relative precision of the type in which they are stored: 2**-23 for float32.
+
+    >>> line((0.05, 0.15, 0.25))
+    Line(scale=0.1, translation=0.05, is_straight=True)
+    >>> line((0.5, 2.5, 4.5, 6.0)), line((0.0, 1.0, 4.0)).scale
+    (Line(scale=2.0, translation=0.5, is_straight=False), 2.0)
+    """
+    n = len(coordinates)
+    if n < 2:
+        return Line(0.0, coordinates[0], True) if n else None
+    noise = 4 * epsilon * max(abs(coordinates[0]), abs(coordinates[-1]))
+    step = _step(coordinates, noise)
+    if step == 0:
+        return None
+    if _follows(coordinates, step, noise):
+        return Line(step, coordinates[0], True)
+    inner = _step(coordinates[:-1], noise) if n > 3 else 0.0
+    partial = inner != 0 and _follows(coordinates[:-1], inner, noise) and 0 < (coordinates[-1] - coordinates[-2]) / inner < 1
+    return Line(inner if partial else step, coordinates[0], False)
+
+
+def points(n: int, scale: float, translation: float) -> tuple[float, ...]:
+    """Returns the coordinates of the samples of an axis, each rounded once.
+
+    >>> points(3, 0.1, 0.05)
+    (0.05, 0.15, 0.25)
+    """
+    first, step = _exact(translation), _exact(scale)
+    return tuple(float(first + i * step) for i in range(n))
+
+
+def _step(coordinates: Sequence[float], noise: float) -> float:
+    """Returns the step from first to last: of all numbers that tell the same, the one with the fewest digits."""
+    n = len(coordinates) - 1
+    step = float((_exact(coordinates[-1]) - _exact(coordinates[0])) / n)
+    plain = (float(f"{step:.{digits}g}") for digits in (3, 6, 9, 12, 15))
+    return next((short for short in plain if abs(short - step) * n <= noise), step)
+
+
+def _follows(coordinates: Sequence[float], step: float, noise: float) -> bool:
+    allowed = max(TOLERANCE * abs(step), noise)
+    return all(abs(value - (coordinates[0] + i * step)) <= allowed for i, value in enumerate(coordinates))
 
 
 def _exact(value: float | Fraction) -> Fraction:

@@ -116,8 +116,8 @@ class Level:
     location: str | None = None
     """Where the array lies when it is not below the group (the target of a link); None when it is."""
     coordinates: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict, compare=False)
-    """By axis: the coordinate of every sample, where they are no arithmetic sequence. Scale and translation are then those of the
-    straight line through the first and the last sample."""
+    """By axis: the coordinate of every sample, where they are no arithmetic sequence: numbers, or words. Scale and translation are then
+    those of the straight line through the first and the last sample (through the others where only the last, a partial window, leaves it)."""
     extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ziggurat.model import JSON
-from ziggurat.node import DictNode
+from ziggurat.node import Container, DictNode, FileNode
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 
@@ -23,13 +23,23 @@ class Fixture:
     documents: Mapping[str, Mapping[str, JSON] | bytes]
     members: tuple[str, ...] | None
     """Names of the multiscales of a collection, in order; None where the node holds multiscales itself."""
+    values: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
+    """What one-dimensional arrays hold, by path."""
 
     @property
     def id(self) -> str:
         return f"{self.layout}/{self.kind}/{self.name}"
 
     def node(self) -> DictNode:
-        return DictNode(self.documents, location=self.id)
+        return DictNode(self.documents, location=self.id, values=self.values)
+
+    def folder(self, folder: Path) -> FileNode:
+        """The node of the store on disk; small arrays hold what the fixture says."""
+
+        def decode(path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
+            return self.values[path]
+
+        return FileNode(self.write(folder), decode=decode)
 
     def write(self, folder: Path) -> Path:
         """Writes the store to disk as the files that it would be."""
@@ -44,7 +54,8 @@ def load(path: Path) -> Fixture:
     body = json.loads(path.read_text(encoding="utf-8"))
     documents = {key: value.encode() if isinstance(value, str) else value for key, value in body["documents"].items()}
     layout, kind = path.parts[-3:-1]
-    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents, tuple(body["members"]) if "members" in body else None)
+    members = tuple(body["members"]) if "members" in body else None
+    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents, members, body.get("values", {}))
 
 
 FIXTURES = tuple(load(path) for path in sorted(CORPUS.glob("*/*/*.json")))

@@ -20,6 +20,8 @@ from ziggurat.node import DictNode, Node
 from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, Problem, ZigguratError
 from ziggurat.validation import check_node
 
+LISTED = tuple(name for name in layouts.known() if name.startswith(("ome-zarr@", "multiscales@")))
+"""Layouts whose arrays may lie anywhere below the group, and which are forms of one list."""
 BY_ID = {fixture.id: fixture for fixture in FIXTURES}
 
 
@@ -200,10 +202,10 @@ def test_where_nothing_is_says_so(documents: dict[str, dict[str, JSON]], message
 
 
 def test_ids() -> None:
-    assert layouts.known() == ("ome-zarr@0.1", "ome-zarr@0.2", "ome-zarr@0.3", "ome-zarr@0.4", "ome-zarr@0.5", "multiscales@0.1")
+    assert {*LISTED, "ome-zarr@0.1"} <= set(layouts.known()) and len(set(layouts.known())) == len(layouts.known())
     assert layouts.version_of("ome-zarr") == "0.5" and layouts.version_of("ome-zarr@0.4") == "0.4"
     for unknown in ("ome-zarr@0.9", "geotiff", ""):
-        with pytest.raises(LayoutError, match=r"not known; there are ome-zarr@0\.1"):
+        with pytest.raises(LayoutError, match=r"not known; there are .*ome-zarr@0\.1"):
             layouts.find(unknown)
     with pytest.raises(LayoutError):
         layouts.read(BY_ID["ome-zarr@0.5/good/placed"].node(), "nothing@1")
@@ -288,7 +290,7 @@ def test_a_second_series_is_added_beside_the_first_and_a_broken_one() -> None:
 
 
 @pytest.mark.parametrize("fixture", [f for f in GOOD if f.layout in ("ome-zarr@0.4", "ome-zarr@0.5", "multiscales@0.1")], ids=lambda f: f.id)
-@pytest.mark.parametrize("target", layouts.known())
+@pytest.mark.parametrize("target", LISTED)
 def test_geometry_and_names_cross_layouts_or_the_loss_is_told(fixture: Fixture, target: str) -> None:
     multiscales = layouts.read(fixture.node()).multiscales
     layout, version = layouts.find(target), layouts.version_of(target)

@@ -13,11 +13,12 @@ from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Rule
+from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.problems import Problem, Requirement
 
-__all__ = ["COMMON", "DEEP", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "Rule", "problem"]
+__all__ = ["COMMON", "DEEP", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "XARRAY_FAMILY", "Rule", "problem"]
 
-TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, COMMON, DEEP)
+TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, XARRAY_FAMILY, COMMON, DEEP)
 RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for table in TABLES for rule in table})
 """Every rule by its id."""
 

@@ -1,0 +1,20 @@
+"""Rules of the layouts of the xarray family: `itk`, `datatree`, `spatialdata`, `xcube`."""
+
+from __future__ import annotations
+
+from ziggurat.layouts.rules.ports import OURS, Rule
+
+_ITK = "zarr-specs issue #50, comment of thewtex"
+_CF = "CF conventions 5"
+_MSI = "multiscale-spatial-image, README"
+
+XARRAY_FAMILY: tuple[Rule, ...] = (
+    Rule("ITK001", "MUST", '`_MULTISCALE_LEVELS` lists the groups of the levels, strings relative to the annotated group; "" is the group itself.', _ITK),
+    Rule("ITK002", "MUST", "`_SPATIAL_IMAGE` names the array that every level's group holds.", _ITK),
+    Rule("ITK003", "MUST", "In each group of a level lies the image, an array that names its dimensions, the same in all levels.", _ITK),
+    Rule("ITK004", "SHOULD", "Beside the image lies, for each dimension, an array of its name with the coordinate of every sample.", f"{_ITK}; {_CF}"),
+    Rule("ITK005", "NOTE", "A coordinate is no straight line.", OURS),
+    Rule("ITK006", "MUST", "The groups are listed from the largest image to the smallest.", _ITK),
+    Rule("ITK007", "MUST", "`direction` is a square matrix of numbers, one row per axis of space.", _ITK),
+    Rule("ITK008", "SHOULD", "Every group of a level has a consolidated copy of its metadata of its own.", _ITK),
+)
