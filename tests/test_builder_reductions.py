@@ -121,3 +121,42 @@ def test_labels_are_never_averaged_nor_floats_unless_forced(tmp_path: Path) -> N
 def test_an_alias_is_written_as_the_row_that_it_means(tmp_path: Path) -> None:
     result = zg.build(IMAGE[..., 0], tmp_path / "a.zarr", levels=2, chunks=16, reduction="average")
     assert (result.plan.reduction, multiscale(result)["type"]) == ("mean", "mean")
+
+
+def blobs(shape: tuple[int, ...], n: int, dtype: str) -> np.ndarray:
+    """Cells around random points, most of them larger than a window, on a background of 0."""
+    points = RNG.random((n, len(shape))) * shape
+    apart = [np.linalg.norm(np.moveaxis(np.indices(shape), 0, -1) - point, axis=-1) for point in points]
+    nearest = np.argmin(apart, axis=0)
+    names = (np.arange(1, n + 1).astype(np.uint64) * np.uint64(2**40 if dtype == "uint64" else 7)).astype(dtype)
+    return np.where(np.min(apart, axis=0) < 6, names[nearest], np.array(0, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint64", "int32"])
+@pytest.mark.parametrize("name", ["mode(source=base)", "mode(ignore=0, source=base)"])
+@pytest.mark.parametrize("chunks", [8, (16, 12, 20)])
+def test_labels_from_the_base_are_those_of_the_base_at_every_level(tmp_path: Path, dtype: str, name: str, chunks: Any) -> None:
+    labels = blobs((40, 37, 21), 14, dtype)
+    result = zg.build(labels, tmp_path / "l.zarr", chunks=chunks, levels=5, kind="labels", reduction=name)
+    assert result.unproven == ()
+    for level, found in zip(result.plan.levels[1:], levels_of(result)[1:], strict=True):
+        want = windows(labels, level.cumulative, lambda w: _most([x for x in w if x] or w) if "ignore" in name else _most(w))
+        np.testing.assert_array_equal(found, want)
+    kwargs = multiscale(result)["metadata"]["kwargs"]
+    assert (kwargs["source"], kwargs["reduction"], "unproven" in kwargs) == ("base", name, False)
+
+
+def test_where_more_labels_lie_under_a_sample_than_are_counted_the_report_says_so(tmp_path: Path) -> None:
+    """What is not proven is counted, and what is proven is right."""
+    labels = RNG.integers(1, 60, (64, 64)).astype(np.uint32)
+    labels[:, :32] = RNG.integers(1, 9, (64, 32))
+    result = zg.build(labels, tmp_path / "l.zarr", chunks=16, levels=6, kind="labels", reduction="mode(source=base)")
+    assert len(result.unproven) == 6
+    for level, found, n in zip(result.plan.levels[1:], levels_of(result)[1:], result.unproven[1:], strict=True):
+        wrong = np.count_nonzero(found != windows(labels, level.cumulative, _most))
+        assert wrong <= n
+        assert n <= found.size // 2 + 1  # the left half has 8 labels: all of it is proven
+    assert result.unproven[:3] == (0, 0, 0) and result.unproven[3] > 0
+    assert multiscale(result)["metadata"]["kwargs"]["unproven"] == list(result.unproven)
+    assert f"samples {result.unproven[3]} of level 3" in str(result)
+    assert result.to_json()["unproven"] == list(result.unproven)

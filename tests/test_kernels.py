@@ -191,10 +191,10 @@ def test_networks_sort_every_input_of_zeros_and_ones(n: int) -> None:
 def test_float_keys_keep_the_order_and_come_back(dtype: str) -> None:
     info = np.finfo(dtype)
     values = np.array([-np.inf, info.min, -1.5, -info.tiny, 0.0, info.tiny, 1.5, info.max, np.inf, np.nan], dtype)
-    keys = ranks._as_keys(values)
+    keys = ranks.as_keys(values)
     assert (np.diff(keys.astype(object)) > 0).all()
-    np.testing.assert_array_equal(ranks._from_keys(keys, values.dtype), values)
-    assert ranks._as_keys(np.array([-0.0], dtype))[0] == ranks._as_keys(np.array([0.0], dtype))[0]
+    np.testing.assert_array_equal(ranks.from_keys(keys, values.dtype), values)
+    assert ranks.as_keys(np.array([-0.0], dtype))[0] == ranks.as_keys(np.array([0.0], dtype))[0]
 
 
 @pytest.mark.parametrize("name", ["min", "max", "median", "mode"])

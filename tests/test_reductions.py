@@ -37,7 +37,9 @@ VARIANTS = (
     "quantile(q=1)",
     "quantile(q=0.875, source=base)",
     "mode(ignore=0)",
-    "mode(ignore=2)",
+    "mode(ignore=1)",
+    "mode(source=base)",
+    "mode(ignore=1, source=base)",
     "sum(overflow=saturate)",
     "sum(min_count=0)",
     "circular_mean(period=40)",
@@ -107,7 +109,9 @@ ORACLES: MappingProxyType[str, Callable[[list[Number]], Number]] = MappingProxyT
         "quantile(q=0.875, source=base)": lambda window: quantile_of(window, Fraction(7, 8)),
         "mode": mode_of,
         "mode(ignore=0)": lambda window: mode_of(window, 0),
-        "mode(ignore=2)": lambda window: mode_of(window, 2),
+        "mode(ignore=1)": lambda window: mode_of(window, 1),
+        "mode(source=base)": mode_of,
+        "mode(ignore=1, source=base)": lambda window: mode_of(window, 1),
         "sum": sum,
         "sum(overflow=saturate)": sum,
         "sum(min_count=0)": sum,
@@ -683,6 +687,9 @@ def test_factors_and_nodata_are_checked() -> None:
     for dtype, nodata in (("uint8", 256), ("uint8", -1), ("uint8", 1.5), ("uint8", math.nan), ("float32", 1e300), ("float64", 1j)):
         with pytest.raises(OptionError, match="has no such value"):
             bind(find("mean"), np.dtype(dtype), [(2,)], nodata=nodata, base_shape=(4,))
+    for name, dtype in (("mode(ignore=300)", "uint8"), ("mode(ignore=2)", "bool"), ("mode(ignore=-1, source=base)", "uint32"), ("mode(ignore=0.5)", "int8")):
+        with pytest.raises(OptionError, match=f"ignore .*: {dtype} has no such value"):
+            bind(find(name), np.dtype(dtype), [(2,)], base_shape=(4,))
     with pytest.raises(OptionError, match="bound by 'bind_filter'"):
         bind(find("gaussian"), np.dtype("uint8"), [(2,)], base_shape=(4,))
     with pytest.raises(OptionError, match="bound by 'bind'"):

@@ -235,7 +235,7 @@ def _run(
         if journal is not None and journal.resumed:
             site.sweep()
         site.replace_old(replaced_levels(destination, made))
-        publishing.publish(site, destination, __version__)
+        publishing.publish(site, destination, __version__, tally.unproven)
         if journal is not None:
             journal.remove()
             forget_others(destination, made)
@@ -266,4 +266,5 @@ def _result(destination: Destination, made: BuildPlan, tally: Tally, meter: Mete
         n_resumed=meter.n_resumed,
         n_tasks=made.n_tasks,
         plan=made,
+        unproven=tuple(tally.unproven.get(k, 0) for k in range(made.n_levels)) if tally.unproven else (),
     )

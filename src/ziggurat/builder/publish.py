@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 
@@ -82,6 +83,15 @@ def _terms(plan: BuildPlan) -> dict[str, JSON]:
     return found
 
 
+def _doubted(multiscale: Multiscale, unproven: Mapping[int, int]) -> Multiscale:
+    """Returns the multiscale whose method says how many samples of each level are not proven, where there are any."""
+    kwargs = multiscale.method["kwargs"] if multiscale.method else None
+    if not unproven or not isinstance(kwargs, Mapping):
+        return multiscale
+    counts: list[JSON] = [unproven.get(k, 0) for k in range(multiscale.n_levels)]
+    return replace(multiscale, method={**(multiscale.method or {}), "kwargs": {**kwargs, "unproven": counts}})
+
+
 def coverage_of(plan: BuildPlan, version: str) -> tuple[Multiscale, ...]:
     """Returns the multiscale of the valid shares of levels 1, 2, ..., where they are stored: it begins where the levels do."""
     if plan.coverage is None:
@@ -95,10 +105,13 @@ def coverage_of(plan: BuildPlan, version: str) -> tuple[Multiscale, ...]:
     return (replace(whole, levels=levels, name=coverage_name(plan), type="coverage", method=method),)
 
 
-def publish(site: Site, destination: Destination, version: str) -> None:
-    """Writes the group's documents: from here on readers see the multiscale. Raises StorageError, LayoutError."""
+def publish(site: Site, destination: Destination, version: str, unproven: Mapping[int, int] = MappingProxyType({})) -> None:
+    """Writes the group's documents: from here on readers see the multiscale. Raises StorageError, LayoutError.
+
+    `unproven` says of how many samples of which level a bound on what is carried left the value unproven.
+    """
     plan = site.plan
-    series = [*kept_series(destination, plan), multiscale_of(plan, version), *coverage_of(plan, version)]
+    series = [*kept_series(destination, plan), _doubted(multiscale_of(plan, version), unproven), *coverage_of(plan, version)]
     display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
     written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
     attributes = written.attributes[""]

@@ -28,11 +28,13 @@ class BuildResult:
     """Tasks that an earlier, interrupted call had finished."""
     n_tasks: int
     plan: BuildPlan
+    unproven: tuple[int, ...] = ()
+    """By level, how many samples a bound on what is carried left unproven in this call (labels from the base); empty when none."""
 
     def to_json(self) -> dict[str, object]:
         """Returns the facts as plain JSON values."""
         names = ("location", "n_levels", "seconds", "written_bytes", "base_mean", "last_mean", "n_chunk_reads", "n_chunk_writes", "n_resumed", "n_tasks")
-        return {n: getattr(self, n) for n in names} | {"plan": self.plan.to_json()}
+        return {n: getattr(self, n) for n in names} | {"unproven": list(self.unproven), "plan": self.plan.to_json()}
 
     def __str__(self) -> str:
         ends = (self.plan.levels[0], self.plan.levels[-1])[: self.n_levels]
@@ -42,12 +44,17 @@ class BuildResult:
             f"{count_text(self.n_levels, 'level')}, {levels}",
             f"{time_text(self.seconds)}, {size_text(self.written_bytes)} written{self._resumed()}",
             self._means(),
+            *self._doubts(),
             f"look at it: ziggurat info {self.location}, or ziggurat.open({self.location!r})",
         ]
         return "\n".join(lines)
 
     def _resumed(self) -> str:
         return f", resumed at {self.n_resumed / self.n_tasks:.0%}" if self.n_resumed else ""
+
+    def _doubts(self) -> list[str]:
+        found = [f"{n:,} of level {k}" for k, n in enumerate(self.unproven) if n]
+        return [f"not proven, for more labels lie under them than are counted: samples {', '.join(found)}"] if found else []
 
     def _means(self) -> str:
         if self.base_mean is not None and self.last_mean is not None:

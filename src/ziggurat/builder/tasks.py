@@ -50,6 +50,8 @@ class Tally:
     """Sum and number of valid base samples, where the reduction carries sums."""
     last: list[float] = field(default_factory=lambda: [0.0, 0.0])
     """Sum and number of valid samples of the coarsest level."""
+    unproven: dict[int, int] = field(default_factory=dict)
+    """Samples by level whose value a bound on what is carried left unproven."""
 
     def add(self, other: Tally) -> None:
         """Adds what another thread, pass or worker did."""
@@ -58,6 +60,8 @@ class Tally:
         self.copied_bytes += other.copied_bytes
         for k, n in other.written.items():
             self.written[k] = self.written.get(k, 0) + n
+        for k, n in other.unproven.items():
+            self.unproven[k] = self.unproven.get(k, 0) + n
         self.sums = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
         self.last = [a + b for a, b in zip(self.last, other.last, strict=True)]
 

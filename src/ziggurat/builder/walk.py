@@ -21,7 +21,7 @@ from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally, coverage_k
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass, weighing_of
 from ziggurat.planner.tiles import Shape, hit, order, sweep
-from ziggurat.reductions import Carry, Counts, Folding, coverage
+from ziggurat.reductions import Bounded, Carry, Counts, Folding, coverage
 
 Box = tuple[tuple[int, int], ...]
 """Half-open interval per axis, in samples of one level."""
@@ -79,6 +79,7 @@ class Walk:
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
         self._sums = plan.reduction == "mean"
         self._weighing, self._covers = weighing_of(plan), plan.coverage is not None
+        self._bounded = folding if isinstance(folding, Bounded) else None
         self.crew = Crew()
         self._local = _Local()
         self._lock = threading.Lock()
@@ -473,6 +474,9 @@ class Walk:
             block[tuple(slice(0, n) for n in shape)] = samples
         if k == len(self._plan.levels) - 1:
             tally.note_last(samples)
+        n_unproven = self._bounded.n_unproven(k, part) if self._bounded is not None else 0
+        if n_unproven:
+            tally.unproven[k] = tally.unproven.get(k, 0) + n_unproven
         tally.written_bytes += writer.write(j, block)
         tally.written[k] = tally.written.get(k, 0) + 1
         if self._covers:

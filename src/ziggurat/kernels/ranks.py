@@ -181,7 +181,7 @@ def _quantile_slab(block: Array, window: Factors, out: Array, nodata: complex | 
         doubtful = holds | doubtful
     if doubtful.any():
         few = np.flatnonzero(doubtful)
-        out[np.unravel_index(few, out.shape)] = _quantile_of_valid(_gather(np.ascontiguousarray(block), window, few)[:n], nodata, q)
+        out[np.unravel_index(few, out.shape)] = _quantile_of_valid(gather(np.ascontiguousarray(block), window, few)[:n], nodata, q)
     if block.dtype.kind == "f":
         unsign_zeros(out)
 
@@ -240,17 +240,16 @@ def mode_ignoring(block: Array, factors: Factors, out: Array, nodata: complex | 
 
 def _mode_slab(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:
     first = block[tuple(slice(None, None, f) for f in window)]
-    differ = _differ(block, window)
-    few = np.flatnonzero(differ)
+    few = np.flatnonzero(differ(block, window))
     if not few.size:
         out[...] = first
         return
     result = np.array(first)
-    result.reshape(-1)[few] = _most_frequent(_gather(block, window, few), nodata)
+    result.reshape(-1)[few] = _most_frequent(gather(block, window, few), nodata)
     out[...] = result
 
 
-def _differ(block: Array, window: Factors) -> Array:
+def differ(block: Array, window: Factors) -> Array:
     """Returns which windows hold more than one value; NaN differs from itself. `block` is C-contiguous and holds whole windows."""
     shape = window_shape(block.shape, window)
     compared: Array | None = None
@@ -292,7 +291,7 @@ def _starts(shape: tuple[int, ...], window: Factors) -> Array:
     return starts
 
 
-def _gather(block: Array, window: Factors, few: Array) -> Array:
+def gather(block: Array, window: Factors, few: Array) -> Array:
     """Returns the samples of the windows `few` (flat indices), `(n + 1, n_few)` with a last row of scratch; `block` C-contiguous."""
     run = window[-1]
     rows = np.empty((math.prod(window) + 1, few.size), block.dtype)
@@ -310,17 +309,17 @@ def _most_frequent(rows: Array, nodata: complex | None) -> Array:
     dtype = rows.dtype
     missing: Any = None
     if dtype.kind == "f":
-        keys = _as_keys(rows[:-1])
-        missing = _as_keys(np.array([math.nan], dtype))[0]
+        keys = as_keys(rows[:-1])
+        missing = as_keys(np.array([math.nan], dtype))[0]
         if nodata is not None:
-            value = _as_keys(np.array([nodata], dtype))[0]
+            value = as_keys(np.array([nodata], dtype))[0]
             keys[keys == missing] = value
             missing = value
         rows = np.concatenate([keys, keys[:1]])
     elif nodata is not None:
         missing = dtype.type(nodata)
     best = _longest_run(rows, missing)
-    return _from_keys(best, dtype) if dtype.kind == "f" else best
+    return from_keys(best, dtype) if dtype.kind == "f" else best
 
 
 def _longest_run(rows: Array, missing: Any) -> Array:
@@ -356,7 +355,7 @@ def _longest_run(rows: Array, missing: Any) -> Array:
     return found
 
 
-def _as_keys(values: Array) -> Array:
+def as_keys(values: Array) -> Array:
     """Returns integers in the order of the floats: one key for both zeros, one for every NaN, above all others."""
     bits = values.dtype.itemsize * 8
     keys: Array = (values + values.dtype.type(0)).view(f"i{bits // 8}")
@@ -365,7 +364,7 @@ def _as_keys(values: Array) -> Array:
     return keys
 
 
-def _from_keys(keys: Array, dtype: np.dtype[Any]) -> Array:
+def from_keys(keys: Array, dtype: np.dtype[Any]) -> Array:
     bits = keys.dtype.itemsize * 8
     values: Array = (keys ^ ((keys >> (bits - 1)) & np.iinfo(keys.dtype).max)).view(dtype)
     values[np.isnan(values)] = np.nan

@@ -9,7 +9,7 @@ from ziggurat.reductions.foldings import Gathered, Windows, coverage
 from ziggurat.reductions.names import ALIASES, find
 from ziggurat.reductions.own import reduction
 from ziggurat.reductions.page import markdown
-from ziggurat.reductions.ports import AnyArray, Carry, Counts, Filter, Folding, Kernel, Pads, Parameter, Reduction, Setting, Weighing, difference_dtype
+from ziggurat.reductions.ports import AnyArray, Bounded, Carry, Counts, Filter, Folding, Kernel, Pads, Parameter, Reduction, Setting, Weighing, difference_dtype
 from ziggurat.reductions.smoothing import expanded_dtype
 from ziggurat.reductions.table import TABLE
 from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array, weighed
@@ -18,6 +18,7 @@ __all__ = [
     "ALIASES",
     "TABLE",
     "AnyArray",
+    "Bounded",
     "Carry",
     "Counts",
     "Filter",

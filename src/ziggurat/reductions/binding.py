@@ -78,7 +78,7 @@ def _setting(
     return Setting(dtype, tuple(tuple(f) for f in ladder), tuple(base_shape), as_nodata(nodata, dtype), weighing)
 
 
-def as_nodata(nodata: float | complex | None, dtype: AnyDType) -> complex | None:
+def as_nodata(nodata: float | complex | None, dtype: AnyDType, what: str = "nodata") -> complex | None:
     """Returns nodata as the Python number that an array of `dtype` holds for it; None when it says nothing (NaN for floats).
 
     Raises
@@ -103,8 +103,10 @@ def as_nodata(nodata: float | complex | None, dtype: AnyDType) -> complex | None
                 raise OverflowError("beyond the largest finite value")
         else:
             value = np.array(_whole(nodata), dtype)
+            if value != nodata:
+                raise OverflowError("neither 0 nor 1")
     except (TypeError, ValueError, OverflowError) as error:
-        raise OptionError(f"nodata {nodata!r}: {dtype.name} has no such value; give one that the array can hold") from error
+        raise OptionError(f"{what} {nodata!r}: {dtype.name} has no such value; give one that the array can hold") from error
     return cast(complex, value.item())
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,15 @@ class Folding(Protocol):
 
     def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
         """Rounds a complete carry of `level` once into samples of the level's dtype."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A folding that carries no more than a bound, and knows of which samples it can no longer prove the value."""
+
+    def n_unproven(self, level: int, carry: Carry) -> int:
+        """Returns how many samples of a complete carry of `level` may have another value than `finish` gives them."""
         ...
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from ziggurat.kernels import ranks
 from ziggurat.reductions import moments
 from ziggurat.reductions.foldings import Extremes, Gathered, Windows, first_sample, highest, lowest, sum_folding
+from ziggurat.reductions.labels import label_folding, mode_folding
 from ziggurat.reductions.ports import Parameter, Reduction, Value, difference_dtype
 from ziggurat.reductions.smoothing import GaussianFilter
 
@@ -313,7 +314,10 @@ MODE = Reduction(
     anchor="centre",
     composes=False,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(ranks.mode_ignoring),
+    factory=mode_folding,
+    from_base=label_folding,
+    at_base="exact at every level while at most 16 labels lie under a sample; beyond, the rarest are let go, and the result of the build says how many "
+    "samples of which level are therefore not proven",
     parameters=(Parameter("ignore", "a value (background) that counts only in windows that hold nothing else", _number),),
     summary="The most frequent value of each window of the level before; labels never gain a value.",
     window=THE_FACTORS + ", on the level before",
