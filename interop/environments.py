@@ -66,7 +66,9 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "z5py": Environment(("z5py", "numpy"), report=("z5py", "numpy")),
         "zarr-n5": Environment(("zarr-n5", "zarr"), report=("zarr-n5", "zarr")),
         # still on zarr 2, which wrote N5 itself
-        "cellmap-schemas": Environment(("cellmap-schemas", "zarr<3"), python="3.11", report=("cellmap-schemas", "pydantic-zarr", "zarr", "pydantic")),
+        "cellmap-schemas": Environment(
+            ("cellmap-schemas", "pydantic-zarr<0.8", "zarr<3"), python="3.11", report=("cellmap-schemas", "pydantic-zarr", "zarr", "pydantic")
+        ),
         "webknossos": Environment(("webknossos>=2",), source=("loxun",), report=("webknossos", "zarr", "tensorstore")),
         "rasterio": Environment(("rasterio",), report=("rasterio",)),
         "multiscale-spatial-image": Environment(("multiscale-spatial-image[dask-image]", "zarr"), report=("multiscale-spatial-image", "xarray", "zarr")),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.layouts.fixtures import COLLECTIONS, CORPUS, FIXTURES, GOOD, READABLE, Fixture
 from ziggurat import layouts, open_collection, problems
-from ziggurat.layouts.rules import FOUNDING, OME, XARRAY_FAMILY
+from ziggurat.layouts.rules import COMMON, DEEP, TABLES
 from ziggurat.model import Multiscale
 from ziggurat.node import DictNode, DocumentNode
 from ziggurat.problems import DocumentError
@@ -74,7 +74,15 @@ def test_the_founding_sample_gets_two_lines_of_advice() -> None:
     assert report.ok and not report.ok_strict
 
 
-@pytest.mark.parametrize("fixture", READABLE, ids=lambda f: f.id)
+def is_written(fixture: Fixture) -> bool:
+    return isinstance(layouts.find(fixture.layout), layouts.Writing)
+
+
+REPAIRED = ("COS007", "COS005-units-absent", "COS005-axes-turned", "COS005-two-of-three", "COS006-text", "COS006-scale-zero", "COS001")
+"""Where group and array state one fact differently, the array's holds, and a write says it in both places."""
+
+
+@pytest.mark.parametrize("fixture", [f for f in READABLE if is_written(f) and not f.name.startswith(REPAIRED)], ids=lambda f: f.id)
 def test_writing_back_what_was_read_changes_nothing(fixture: Fixture) -> None:
     node = fixture.node()
     result = layouts.read(node)
@@ -95,12 +103,19 @@ def rewritten(fixture: Fixture, multiscales: tuple[Multiscale, ...], version: st
     """Writes series without their raw documents and reads them again over the same arrays."""
     name = fixture.layout.partition("@")[0]
     bare = [replace(m, raw={}, layout="") for m in multiscales]
-    attributes = layouts.find(name).write(bare, version=version, existing={}).attributes[""]
+    written = layouts.find(name).write(bare, version=version, existing={}).attributes
+    attributes = written[""]
     documents = {k: v for k, v in fixture.documents.items() if k not in (".zattrs", "zarr.json", ".zmetadata") and not k.startswith("labels/")}
     if "zarr.json" in fixture.documents:
         documents["zarr.json"] = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    elif "attributes.json" in fixture.documents:
+        documents["attributes.json"] = attributes
     else:
         documents[".zattrs"] = attributes
+    for path, said in written.items():
+        for name in (".zattrs", "attributes.json") if path else ():
+            if f"{path}/{name}" in documents:
+                documents[f"{path}/{name}"] = {**fixture.documents[f"{path}/{name}"], **{k: v for k, v in said.items() if v is not None}}  # type: ignore[dict-item]
     if fixture.layout in ("ome-zarr@0.1", "ome-zarr@0.2"):
         attributes["omero"] = {"channels": []}
     return layouts.read(DictNode(documents, values=fixture.values)).multiscales
@@ -110,7 +125,7 @@ def facts(multiscale: Multiscale) -> Multiscale:
     return replace(multiscale, raw={}, layout="")
 
 
-@pytest.mark.parametrize("fixture", [f for f in GOOD if f.name != "bioformats2raw"], ids=lambda f: f.id)
+@pytest.mark.parametrize("fixture", [f for f in GOOD if f.name != "bioformats2raw" and is_written(f)], ids=lambda f: f.id)
 def test_reading_what_was_written_anew_gives_the_same_series(fixture: Fixture) -> None:
     multiscales = layouts.read(fixture.node()).multiscales
     again = rewritten(fixture, multiscales, layouts.version_of(fixture.layout))
@@ -145,13 +160,16 @@ def test_opening_lists_nothing_and_reads_no_more_than_it_must(fixture: Fixture) 
     extra = len({m.levels[0].path for m in result.multiscales}) if fixture.layout in ("multiscales@0.1", "ome-zarr@0.1", "ome-zarr@0.2") else 0
     # Names of dimensions and coordinates stand in documents of their own.
     beside = 2 * len(fixture.values) + n_arrays if fixture.values else 0
+    # Facts that a layout keeps on its arrays stand beside their documents in v2, too; N5 is asked for last.
+    extra += n_arrays if fixture.layout.startswith("cosem") else 0
+    beside += 3 if "attributes.json" in fixture.documents else 0
     assert len(read) <= 2 + n_arrays + beside + (extra if ".zgroup" in fixture.documents else 0)
     assert len(read) == len(set(read))
 
 
 def test_every_rule_that_can_be_found_broken_has_a_broken_fixture() -> None:
     broken = {f.name.split("-")[0] for f in FIXTURES if f.kind == "broken"}
-    assert {rule.id for rule in (*FOUNDING, *OME, *XARRAY_FAMILY) if rule.requirement != "MAY"} <= broken
+    assert {rule.id for table in TABLES if table not in (COMMON, DEEP) for rule in table if rule.requirement != "MAY"} <= broken
 
 
 def test_every_fixture_has_a_line_of_provenance() -> None:

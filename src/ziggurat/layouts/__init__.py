@@ -11,7 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ziggurat.layouts import itk, multiscales01, ome_zarr
+from ziggurat.layouts import (
+    cosem,
+    itk,
+    multiscales01,
+    ome_zarr,
+)
 from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
@@ -47,7 +52,12 @@ __all__ = [
     "version_of",
 ]
 
-LAYOUTS: tuple[Layout, ...] = (itk.LAYOUT, ome_zarr.LAYOUT, multiscales01.LAYOUT)
+LAYOUTS: tuple[Layout, ...] = (
+    itk.LAYOUT,
+    cosem.LAYOUT,
+    ome_zarr.LAYOUT,
+    multiscales01.LAYOUT,
+)
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""
 
 _STRENGTHS: tuple[Strength, ...] = ("declared", "named", "inferred")

@@ -186,6 +186,7 @@ class DocumentNode:
         self._use_copy = consolidated
         self._copy: dict[str, Mapping[str, JSON]] = {}
         self._read: dict[str, Mapping[str, JSON] | None] = {}
+        self._texts: dict[str, bytes | None] = {}
         self._info: ArrayInfo | None = None
         self._below: dict[str, DocumentNode] = {}
 
@@ -282,7 +283,13 @@ class DocumentNode:
         return self._at(above, None), name
 
     def file(self, name: str) -> bytes | None:
-        data = self._get(self._child_path(resolve(name, f"{self.location}:")))
+        plain = resolve(name, f"{self.location}:")
+        if plain not in self._texts:
+            self._texts[plain] = self._text(plain)
+        return self._texts[plain]
+
+    def _text(self, name: str) -> bytes | None:
+        data = self._get(self._child_path(name))
         if data is not None and len(data) > MAX_DOCUMENT_BYTES:
             raise LimitError(f"{self.location}/{name}: {len(data):,} bytes, and no honest metadata document has more than {MAX_DOCUMENT_BYTES:,}")
         return None if data is None else bytes(data)

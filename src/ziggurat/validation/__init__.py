@@ -12,20 +12,38 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ziggurat import layouts
-from ziggurat.layouts import Layout, ReadResult, itk, multiscales01, ome_zarr
+from ziggurat.layouts import (
+    Layout,
+    ReadResult,
+    cosem,
+    itk,
+    multiscales01,
+    ome_zarr,
+)
 from ziggurat.layouts.ome_facts import block_of
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Multiscale
 from ziggurat.node import Node
 from ziggurat.problems import DocumentError, NotFound, Problem, Report
-from ziggurat.validation import founding, group, ome, xarray_family
+from ziggurat.validation import (
+    founding,
+    group,
+    n5,
+    ome,
+    xarray_family,
+)
 from ziggurat.validation.case import Check, make_case
 from ziggurat.validation.spec import spec_markdown, spec_schema
 
 __all__ = ["CHECKS", "check_node", "check_result", "spec_markdown", "spec_schema"]
 
 CHECKS: Mapping[str, tuple[tuple[tuple[str, ...], Check], ...]] = MappingProxyType(
-    {multiscales01.NAME: founding.CHECKS, ome_zarr.NAME: ome.CHECKS, itk.NAME: xarray_family.ITK}
+    {
+        multiscales01.NAME: founding.CHECKS,
+        ome_zarr.NAME: ome.CHECKS,
+        itk.NAME: xarray_family.ITK,
+        cosem.NAME: n5.COSEM_CHECKS,
+    }
 )
 """Name of a layout -> the rules of its multiscales and the checks that judge them."""
 

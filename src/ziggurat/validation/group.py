@@ -19,8 +19,8 @@ MAX_COPIED = 10_000
 
 
 def check_zarr(node: Node) -> Iterator[Problem]:
-    """ZARR001: a series describes a group."""
-    if node.kind != "group":
+    """ZARR001: a series describes a group; of a plain folder, its layout knows what it is."""
+    if node.kind != "group" and node.container is not None:
         found = "an array" if node.kind == "array" else "no .zgroup"
         yield problem("ZARR001", "", f"found {found}; expected a Zarr group", "write the metadata of a group, or move the attributes to one")
 

@@ -11,14 +11,34 @@ from types import MappingProxyType
 from ziggurat.layouts.rules.common import COMMON
 from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
+from ziggurat.layouts.rules.n5 import COSEM
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Rule
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.problems import Problem, Requirement
 
-__all__ = ["COMMON", "DEEP", "FOUNDING", "OME", "OURS", "RULES", "TABLES", "XARRAY_FAMILY", "Rule", "problem"]
+__all__ = [
+    "COMMON",
+    "COSEM",
+    "DEEP",
+    "FOUNDING",
+    "OME",
+    "OURS",
+    "RULES",
+    "TABLES",
+    "XARRAY_FAMILY",
+    "Rule",
+    "problem",
+]
 
-TABLES: tuple[tuple[Rule, ...], ...] = (FOUNDING, OME, XARRAY_FAMILY, COMMON, DEEP)
+TABLES: tuple[tuple[Rule, ...], ...] = (
+    FOUNDING,
+    OME,
+    XARRAY_FAMILY,
+    COSEM,
+    COMMON,
+    DEEP,
+)
 RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for table in TABLES for rule in table})
 """Every rule by its id."""
 
