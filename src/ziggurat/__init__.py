@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from ziggurat.planner import BuildOptions, BuildPlan
     from ziggurat.problems import Problem, Report, ZigguratError
     from ziggurat.pyramid import Collection, LevelView, Pyramid, check, list_multiscales, open, open_collection
+    from ziggurat.pyramid.annotating import AnnotationResult, annotate
     from ziggurat.pyramid.changing import convert
     from ziggurat.reductions import reduction
     from ziggurat.transfer import ConversionResult, UpgradeResult, upgrade
 
 __all__ = [
+    "AnnotationResult",
     "ArrayInfo",
     "Axis",
     "BuildOptions",
@@ -38,6 +40,7 @@ __all__ = [
     "UpgradeResult",
     "ZigguratError",
     "__version__",
+    "annotate",
     "build",
     "check",
     "convert",
@@ -55,6 +58,7 @@ _ROOMS = (
     ("planner", ("BuildOptions", "BuildPlan")),
     ("problems", ("Problem", "Report", "ZigguratError")),
     ("pyramid", ("Collection", "LevelView", "Pyramid", "check", "list_multiscales", "open", "open_collection")),
+    ("pyramid.annotating", ("AnnotationResult", "annotate")),
     ("pyramid.changing", ("convert",)),
     ("reductions", ("reduction",)),
     ("transfer", ("ConversionResult", "UpgradeResult", "upgrade")),

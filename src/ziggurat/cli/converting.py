@@ -1,11 +1,12 @@
-"""The commands that carry metadata across layouts: `convert`."""
+"""The commands that carry metadata across layouts: `convert` and `annotate`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ziggurat.cli import words
 from ziggurat.cli.talk import Command, Talk, common, data, data_json
 
 if TYPE_CHECKING:
@@ -79,3 +80,59 @@ def convert(
     if refused:
         talk.insist(f"ziggurat: {layout} cannot hold all of {source}, and nothing was written; leave --strict out to convert it nevertheless")
     return 1 if refused or (dry_run and bool(result.changes or result.arrays)) else 0
+
+
+@click.command(
+    cls=Command,
+    short_help="Describe arrays that anyone made, in one or more layouts.",
+    examples=(
+        ("ziggurat annotate a.zarr --layout ome-zarr@0.5 --method mean", ""),
+        ("ziggurat annotate a.zarr --layout ome-zarr@0.5 --layout geozarr", "side by side"),
+        ("ziggurat annotate a.zarr --layout multiscales --level raw --level half", "these arrays, in this group"),
+    ),
+)
+@click.argument("source", metavar="STORE")
+@click.option("--layout", "layouts", required=True, multiple=True, metavar="ID", help="A layout to describe them in; repeat it for several.")
+@click.option("--level", "levels", multiple=True, metavar="PATH", help="An array that is a level; repeat it. All in the group otherwise.")
+@click.option("--method", metavar="WORD", help="Who made the levels; a reduction, such as mean, tells where samples lie.")
+@click.option("--axes", metavar="NAMES", help="Names of the axes, such as tczyx or time,lat,lon.")
+@click.option("--scale", metavar="NUMBERS", callback=words.per_axis(float, "z=.5,y=.1,x=.1"), help="Sample size of the base.")
+@click.option("--translation", metavar="NUMBERS", callback=words.per_axis(float, "z=0,y=12.5,x=0"), help="Centre of the base's first sample.")
+@click.option("--unit", metavar="WORD", callback=words.per_axis(str, "t=second,z=micrometer"), help="Of the space axes, or by axis, such as t=second,x=meter.")
+@click.option("--name", metavar="TEXT", help="Of the multiscale.")
+@click.option("--deep", is_flag=True, help="Look at samples to find out where those of each level lie.")
+@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing; exit 1 when there is one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@common
+@click.pass_obj
+def annotate(
+    talk: Talk,
+    source: str,
+    layouts: tuple[str, ...],
+    levels: tuple[str, ...],
+    method: str | None,
+    axes: str | None,
+    scale: Any,
+    translation: Any,
+    unit: Any,
+    name: str | None,
+    deep: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Describe the arrays in STORE as levels of a multiscale, in every layout that can stand beside the others on the same arrays.
+
+    Only documents are written. A layout that cannot stand there is refused, with the reason, and makes the exit code 1.
+    """
+    from ziggurat.pyramid.annotating import annotate as describe
+
+    paths = tuple(axis.strip() for axis in axes.split(",")) if axes is not None and "," in axes else axes
+    result = describe(
+        source, layout=layouts, levels=levels or None, method=method, axes=paths, scale=scale, translation=translation, unit=unit, name=name, deep=deep,
+        dry_run=dry_run,
+    )  # fmt: skip
+    if as_json:
+        data_json(result.to_json())
+    elif not talk.quiet or dry_run:
+        data(str(result))
+    return 1 if result.refused or (dry_run and result.changes) else 0

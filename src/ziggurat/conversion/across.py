@@ -21,10 +21,12 @@ from ziggurat.layouts import Documents, Linking, Nesting, SmallArray, Writing
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Axis, Level, Multiscale
 from ziggurat.node import ARRAY_KEYS, Container, Node
-from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, Problem
+from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, Problem, StorageError
 
 FAMILY = frozenset({"multiscales", "ome-zarr"})
 """Layouts whose entries are forms of one another: what was read is written back key by key."""
+MAX_BESIDE = 200
+"""Siblings that are looked at: a plate has up to 384 wells."""
 How = Literal["stays", "linked", "verbatim", "recoded"]
 
 
@@ -85,8 +87,11 @@ class Wish:
     link: bool = False
     in_place: bool = False
     container: Container | None = None
-    keep: bool = False
-    """Leave the attributes by which the source's own layout is known: the target stands beside it."""
+    held: Mapping[str, JSON] | None = None
+    """Attributes of the group that stay whatever the target says: other layouts describe the same arrays with them. None: nothing stays
+    of what the source's own layout is known by."""
+    over: Mapping[str, Mapping[str, JSON]] = field(default_factory=lambda: MappingProxyType({}))
+    """Attributes of nodes, by path, that are to be taken for those that are there: what an earlier step will have written."""
 
 
 def conversion_plan(node: Node, found: layouts.ReadResult, wish: Wish, *, table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> ConversionPlan:
@@ -150,9 +155,10 @@ class _Conversion:
         if self.wish.in_place:
             self._refuse_in_place(moves.values())
         ready = [self._as_written(m, new, moves) for m, new in zip(turned, paths, strict=True)]
-        documents = self.layout.write(ready, version=self.version, existing=self._existing())
+        documents = self._side_by_side(self.layout.write(ready, version=self.version, existing=self._existing()))
         self.lost += [p for p in documents.lost if p not in self.lost]
         nodes = self._nodes(moves, documents)
+        self.lost += [] if self.wish.in_place else self._beside(moves.values())
         self.lost += [p for p in self._unsaid(moves, nodes, documents) if p.loc not in {known.loc for known in self.lost}]
         return ConversionPlan(
             self.found.layout, self.to, self.container, self.wish.in_place, tuple(moves.values()), nodes,
@@ -261,21 +267,44 @@ class _Conversion:
             levels.append(replace(level, path=path, array=array, location=location))
         same = all(a.path == b.path for a, b in zip(levels, multiscale.levels, strict=True))
         raw = multiscale.raw if self.related and same and len(levels) == len(multiscale.levels) else {}
-        return replace(multiscale, levels=tuple(levels), raw=raw)
+        return replace(multiscale, levels=tuple(levels) if raw else self._placed(levels), raw=raw)
+
+    def _placed(self, levels: Sequence[Level]) -> tuple[Level, ...]:
+        """Returns levels of which all or none state where they lie: a reader takes a level that is silent among others to lie at 0."""
+        known = [level.translation_provenance in ("stated", "derived") for level in levels]
+        if all(known) or not any(known):
+            return tuple(levels)
+        silent = [level.path for level, is_known in zip(levels, known, strict=True) if not is_known]
+        message = f"does not state where {', '.join(silent)} lie, and other levels do; they are written as aligned at the lower corner"
+        self.notes.append(problem("NOTE001", self.node.location, message, "correct the translations if they are others"))
+        return tuple(level if is_known else replace(level, translation_provenance="derived") for level, is_known in zip(levels, known, strict=True))
 
     def _link_to(self, move: Move) -> str:
         return move.level.location or join(self.node.location, move.source)
 
     # --- documents
 
+    def _side_by_side(self, documents: Documents) -> Documents:
+        """Returns the documents with what stays of the group's attributes. Raises LayoutError where both want the same key for something else."""
+        held = self.wish.held
+        if not held:
+            return documents
+        said = documents.attributes.get("", {})
+        both = [key for key in held if key in said and said[key] != held[key]]
+        if both:
+            raise LayoutError(f"{self.node.location}: {self.to} wants the attribute {both[0]!r}, which says something else there already")
+        return replace(documents, attributes={**documents.attributes, "": {**held, **said}})
+
     def _existing(self) -> dict[str, JSON]:
         """Returns the group's attributes without those that are the source layout's own; of an N5 container, without its version."""
-        attributes = dict(self.node.attributes)
+        attributes = dict(self.wish.over.get("", self.node.attributes))
         if self.node.container == "n5":
             attributes = {key: value for key, value in attributes.items() if key not in ("n5", *ARRAY_KEYS)} | (
                 {"n5": attributes["n5"]} if "n5" in attributes and self.container == "n5" else {}
             )
-        if self.related or self.wish.keep:
+        if self.wish.held is not None:
+            return {key: value for key, value in attributes.items() if key not in self.wish.held}
+        if self.related:
             return attributes
         return {key: value for key, value in attributes.items() if key not in self._own_keys()}
 
@@ -298,13 +327,18 @@ class _Conversion:
     def _array_attributes(self, move: Move, said: Mapping[str, JSON]) -> dict[str, JSON]:
         """Returns the attributes of a level's array: its own, without the source layout's, and what the target says of it."""
         here = self.node.child(move.source) if move.level.location is None else None
-        attributes = {} if here is None or here.kind != "array" else dict(here.attributes)
+        attributes = {} if here is None or here.kind != "array" else dict(self.wish.over.get(move.source, here.attributes))
         if here is not None and here.container == "n5":
             attributes = {key: value for key, value in attributes.items() if key not in ARRAY_KEYS}
-        if not (self.related or self.wish.keep):
+        if not (self.related or self.wish.held is not None):
             attributes = {key: value for key, value in attributes.items() if key not in self._own_keys()}
         names = None if move.stored is None else move.stored.info.dimension_names
-        if self.container == "zarr2" and names and attributes.get("_ARRAY_DIMENSIONS") != list(names) and not (self.wish.in_place and self.related):
+        if (
+            self.container == "zarr2"
+            and names
+            and attributes.get("_ARRAY_DIMENSIONS") != list(names)
+            and not (self.wish.in_place and self.related and self.wish.held is None)
+        ):
             attributes["_ARRAY_DIMENSIONS"] = list(names)
         elif self.container != "zarr2":
             attributes.pop("_ARRAY_DIMENSIONS", None) if not self.wish.in_place else None
@@ -329,6 +363,22 @@ class _Conversion:
         said = [write.attributes for write in nodes if write.attributes is not None]
         after: list[JSON] = [*said, *documents.files.values(), *(array.attributes for array in documents.arrays.values())]
         return unsaid(before, after, self.to)
+
+    def _beside(self, moves: Iterable[Move]) -> list[Problem]:
+        """Returns what lies beside the levels and does not come along: labels, tables, strangers' arrays; not the coordinates of axes."""
+        listed = {move.source.split("/")[0] for move in moves if move.level.location is None}
+        axes = {axis.name for multiscale in self.found.multiscales for axis in multiscale.axes}
+        message, hint = "lies beside the levels, is no part of the multiscale, and does not come along", "convert or copy it by itself"
+        try:
+            names = [name for name in self.node.children() if name not in listed]
+            kinds = [(name, self.node.child(name)) for name in names[:MAX_BESIDE]]
+            return [
+                problem("LOSS007", name, message, hint)
+                for name, node in kinds
+                if node.kind in ("group", "array") and not (name in axes and node.array is not None and node.array.ndim == 1)
+            ]
+        except (StorageError, DocumentError):  # a store that cannot be listed, a stranger's broken document: nothing that is ours is at stake
+            return []
 
     def _before(self, path: str) -> Mapping[str, JSON]:
         node = self.node.child(path) if path else self.node

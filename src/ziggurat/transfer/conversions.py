@@ -31,7 +31,7 @@ from ziggurat.problems import LayoutError, OptionError, Problem, StorageError, T
 from ziggurat.transfer.copies import stale_copies_above, with_fresh_copies
 from ziggurat.transfer.copying import Opened, batches, run
 from ziggurat.transfer.folder import Folder, Watch, nothing, read_documents
-from ziggurat.transfer.texts import difference, problem_json, sentences
+from ziggurat.transfer.texts import counted, difference, problem_json, sentences
 
 N5_VERSION = "4.0.0"
 """Written at the root of a container: some readers refuse one without. Source: formats.md 4.1."""
@@ -66,7 +66,7 @@ class ConversionResult:
             return f"{self.source} is {self.to} already; nothing to do"
         verb = "would become" if self.dry_run else "became"
         place = "" if self.target == self.source else f" in {self.target}"
-        lines = [f"{self.source}: {self.layout} {verb} {self.to}{place} ({len(self.changes)} documents)"]
+        lines = [f"{self.source}: {self.layout} {verb} {self.to}{place} ({counted(len(self.changes), 'document')})"]
         lines += [f"  {how:<9} {old} -> {new}" if old != new else f"  {how:<9} {old}" for old, new, how in self.arrays]
         if self.dry_run:
             lines += [line for change in self.changes for line in difference(change)]
@@ -138,13 +138,13 @@ def convert(
 
 def _in_place(opened: Opened, plan: ConversionPlan, dry_run: bool, watch: Watch) -> ConversionResult:
     root = local_root(opened)
-    plan = _without_present(opened, plan)
+    plan = without_present(opened, plan)
     before = read_documents(root)
     changes = changes_of(plan, before, root)
     notes = [*sentences(plan.notes), *(stale_copies_above(root) if changes else [])]
     if changes and not dry_run:
         with locked(root):
-            _write_small(FileStore(root), plan)
+            write_small(FileStore(root), plan)
             write_changes(Folder(root, watch), changes)
     arrays = tuple((move.source, move.target, move.how) for move in plan.moves) if changes else ()
     return ConversionResult(str(root), str(root), plan.source, plan.to, changes, arrays, tuple(plan.files.items()), plan.lost, tuple(notes), dry_run)
@@ -239,13 +239,14 @@ def _spec(small: SmallArray, plan: ConversionPlan) -> ArraySpec:
         raise UnsupportedError(f"coordinates {small.dimension!r}: words are not written as an array; convert to a layout that needs no coordinates")
     n = len(small.values)
     zarr_format: Literal[2, 3] = 2 if plan.container == "zarr2" else 3
+    fill: JSON = "NaN" if np.dtype(small.dtype).kind == "f" else 0
     return ArraySpec(
-        (n,), np.dtype(small.dtype), (max(n, 1),), dimension_names=(small.dimension,), zarr_format=zarr_format, separator=".", attributes=small.attributes,
-        fill_value="NaN" if np.dtype(small.dtype).kind == "f" else 0,
+        (n,), np.dtype(small.dtype), (max(n, 1),), fill_value=fill, dimension_names=(small.dimension,), zarr_format=zarr_format,
+        separator="." if zarr_format == 2 else "/", attributes=small.attributes,
     )  # fmt: skip
 
 
-def _without_present(opened: Opened, plan: ConversionPlan) -> ConversionPlan:
+def without_present(opened: Opened, plan: ConversionPlan) -> ConversionPlan:
     """Returns a plan in place without the small arrays that are there already. Raises LayoutError for one that says something else."""
     missing = {}
     for path, small in plan.arrays.items():
@@ -257,7 +258,7 @@ def _without_present(opened: Opened, plan: ConversionPlan) -> ConversionPlan:
     return replace(plan, arrays=missing)
 
 
-def _write_small(store: ByteStore, plan: ConversionPlan) -> None:
+def write_small(store: ByteStore, plan: ConversionPlan) -> None:
     """Writes the small arrays and the files of a plan."""
     if plan.arrays and plan.container == "n5":
         raise UnsupportedError(f"{plan.to}: coordinates are not written in N5; take a Zarr container")
@@ -391,6 +392,6 @@ def _fill(
     watch("documents", "arrays")
     n_stored = run(batches(opened, plan.moves, store, ""), n_threads, journal, finished)
     watch("samples", "")
-    _write_small(store, plan)
+    write_small(store, plan)
     storage.write_documents(store, [(change.key, change.new) for change in changes if change not in early])
     return n_stored

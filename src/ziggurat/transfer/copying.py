@@ -24,7 +24,7 @@ from ziggurat.conversion.arrays import separator_of
 from ziggurat.journal import Journal
 from ziggurat.model import JSON, ArrayInfo, Level
 from ziggurat.node import Container, Node
-from ziggurat.problems import PathError, StorageError, UnsupportedError
+from ziggurat.problems import PathError, StorageError
 from ziggurat.transfer.folder import copy_file
 
 BATCH_BYTES = 2**24
@@ -65,7 +65,7 @@ class Batch:
 
 
 def batches(opened: Opened, moves: Iterable[Move], target: ByteStore, prefix: str) -> Iterator[Batch]:
-    """Yields the work of all moves, lazily. Raises StorageError, PathError, UnsupportedError."""
+    """Yields the work of all moves, lazily. Raises StorageError, PathError."""
     for number, move in enumerate(moves):
         works = _copies(opened, move, target, prefix) if move.how == "verbatim" else _recodes(opened, move, target, prefix) if move.how == "recoded" else ()
         for k, work in enumerate(works):
@@ -224,7 +224,9 @@ def _recodes(opened: Opened, move: Move, target: ByteStore, prefix: str) -> Iter
 def open_writer(store: ByteStore, path: str, document: Mapping[str, JSON], container: Container) -> ChunkWriter:
     """Returns the writer of an array in any container; its document may have to be in the store already."""
     if container == "n5":
-        raise UnsupportedError(f"{path}: N5 is not written yet")
+        from ziggurat.storage.n5 import N5Array
+
+        return N5Array(store, path, document)
     return storage.open_writer(store, path, document, 2 if container == "zarr2" else 3)
 
 

@@ -11,16 +11,19 @@ from ziggurat.model import JSON
 from ziggurat.node import dumps
 from ziggurat.problems import Problem
 
+_N_PLACES = 4
+"""Named in one sentence."""
+
 
 def sentences(problems: Sequence[Problem]) -> list[str]:
-    """Returns one sentence per kind of problem, with the first place where it is and how many more there are."""
+    """Returns one sentence per kind of problem, with the first places where it is and how many more there are."""
     places: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
         places.setdefault((problem.message, problem.hint), []).append(problem.loc)
     found_sentences = []
     for (message, hint), found in places.items():
-        more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
-        found_sentences.append(f"{found[0]}{more}: {message}" + (f"; {hint}" if hint else ""))
+        more = f" (and {len(found) - _N_PLACES:,} more)" if len(found) > _N_PLACES else ""
+        found_sentences.append(f"{', '.join(found[:_N_PLACES])}{more}: {message}" + (f"; {hint}" if hint else ""))
     return found_sentences
 
 
@@ -45,3 +48,12 @@ def problem_json(problem: Problem) -> dict[str, JSON]:
         "hint": problem.hint,
         "source": problem.source,
     }
+
+
+def counted(n: int, word: str) -> str:
+    """Returns a number and what it counts.
+
+    >>> counted(1, "document"), counted(2, "document")
+    ('1 document', '2 documents')
+    """
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"

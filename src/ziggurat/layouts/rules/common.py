@@ -9,6 +9,7 @@ COMMON: tuple[Rule, ...] = (
     Rule("ZARR001", "MUST", "What a series describes is a Zarr group.", "Zarr, groups"),
     Rule("COL001", "MUST", "Every member that a collection lists is there and can be read.", OURS),
     Rule("COL002", "NOTE", "A collection has more members than are judged at once.", OURS),
+    Rule("NOTE001", "NOTE", "Some levels state where they lie, and others do not: those are written as aligned at the lower corner.", OURS),
     Rule("LOSS001", "NOTE", "The target cannot hold scale, translation or unit.", OURS),
     Rule("LOSS002", "NOTE", "The target cannot hold a rotation.", OURS),
     Rule("LOSS006", "NOTE", "The target holds fewer multiscales than there are.", OURS),
