@@ -75,6 +75,12 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "spatialdata": Environment(("spatialdata",), report=("spatialdata", "ome-zarr", "xarray", "zarr")),
         # gdal has no wheels, and what multi-level datasets need of xcube imports none of it
         "xcube": Environment(_XCUBE, bare=("xcube-core==1.14.1",), report=("xcube-core", "xarray", "zarr")),
+        # the conventions of the GeoZarr family: zarr-cm restates their schemas rule by rule, geozarr-toolkit has models of its own
+        "geozarr": Environment(("zarr-cm", "geozarr-toolkit", "zarr"), report=("zarr-cm", "geozarr-toolkit", "zarr")),
+        "topozarr": Environment(("topozarr", "xarray", "zarr"), report=("topozarr", "xarray", "zarr")),
+        "ndpyramid": Environment(("ndpyramid", "rioxarray", "dask"), report=("ndpyramid", "xarray", "zarr")),
+        "rioxarray": Environment(("rioxarray", "xarray", "zarr", "dask"), report=("rioxarray", "xarray", "zarr")),
+        "tifffile": Environment(("tifffile", "imagecodecs", "zarr"), report=("tifffile", "zarr")),
     }
 )
 

@@ -13,8 +13,11 @@ from typing import TypeAlias
 
 from ziggurat.layouts import (
     cosem,
+    geozarr,
+    geozarr_tms,
     itk,
     multiscales01,
+    ndpyramid,
     ome_zarr,
 )
 from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
@@ -56,6 +59,10 @@ LAYOUTS: tuple[Layout, ...] = (
     itk.LAYOUT,
     cosem.LAYOUT,
     ome_zarr.LAYOUT,
+    geozarr.LAYOUT,
+    geozarr_tms.LAYOUT,
+    ndpyramid.LAYOUT,
+    ndpyramid.EARLY_LAYOUT,
     multiscales01.LAYOUT,
 )
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""

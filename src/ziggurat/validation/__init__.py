@@ -7,7 +7,7 @@ The rules are data (`ziggurat.layouts.rules`); readers find the broken ones that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from ziggurat.layouts import (
     multiscales01,
     ome_zarr,
 )
+from ziggurat.layouts import geozarr as geozarr_layout
 from ziggurat.layouts.ome_facts import block_of
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Multiscale
@@ -27,6 +28,7 @@ from ziggurat.node import Node
 from ziggurat.problems import DocumentError, NotFound, Problem, Report
 from ziggurat.validation import (
     founding,
+    geozarr,
     group,
     n5,
     ome,
@@ -43,6 +45,7 @@ CHECKS: Mapping[str, tuple[tuple[tuple[str, ...], Check], ...]] = MappingProxyTy
         ome_zarr.NAME: ome.CHECKS,
         itk.NAME: xarray_family.ITK,
         cosem.NAME: n5.COSEM_CHECKS,
+        geozarr_layout.NAME: geozarr.CHECKS,
     }
 )
 """Name of a layout -> the rules of its multiscales and the checks that judge them."""
@@ -100,8 +103,8 @@ def check_result(node: Node, result: ReadResult) -> Report:
         case = make_case(node, multiscale, loc)
         for _, check in CHECKS.get(name, ()):
             problems += check(case)
-    if name == ome_zarr.NAME:
-        problems += _beside(node, result)
+    for check_document in DOCUMENTS.get(name, ()):
+        problems += check_document(node, result)
     problems += group.check_consolidated(node, result.multiscales)
     unique = dict.fromkeys(problems)
     return Report(result.location, result.layouts, tuple(sorted(unique, key=lambda p: _document_order(p.loc))))
@@ -118,6 +121,12 @@ def _beside(node: Node, result: ReadResult) -> Iterator[Problem]:
     yield from group.check_plate(held, prefix)
 
 
+DOCUMENTS: Mapping[str, tuple[Callable[[Node, ReadResult], Iterator[Problem]], ...]] = MappingProxyType(
+    {ome_zarr.NAME: (_beside,), geozarr_layout.NAME: (geozarr.check_documents,)}
+)
+"""Name of a layout -> what judges the attributes of its group as a whole, whether or not a series in it can be read."""
+
+
 def _places(node: Node, result: ReadResult) -> Iterator[tuple[Multiscale, str]]:
     """Yields each multiscale with its place in the document, where broken entries may stand between."""
     attributes: JSON = node.attributes
@@ -127,7 +136,8 @@ def _places(node: Node, result: ReadResult) -> Iterator[tuple[Multiscale, str]]:
     entries = held.get("multiscales") if isinstance(held, Mapping) else None
     for i, multiscale in enumerate(result.multiscales):
         places = [j for j, entry in enumerate(entries if isinstance(entries, (list, tuple)) else ()) if entry is multiscale.raw]
-        yield multiscale, f"{'ome.' if wrapped else ''}multiscales[{places[0] if places else i}]"
+        number = f"[{places[0] if places else i}]" if not isinstance(entries, Mapping) else ""
+        yield multiscale, f"{'ome.' if wrapped else ''}multiscales{number}"
 
 
 def _document_order(loc: str) -> list[tuple[int, int, str]]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ziggurat.layouts.rules.common import COMMON
 from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
+from ziggurat.layouts.rules.geozarr import GEOZARR
 from ziggurat.layouts.rules.n5 import COSEM
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Rule
@@ -22,6 +23,7 @@ __all__ = [
     "COSEM",
     "DEEP",
     "FOUNDING",
+    "GEOZARR",
     "OME",
     "OURS",
     "RULES",
@@ -36,6 +38,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     OME,
     XARRAY_FAMILY,
     COSEM,
+    GEOZARR,
     COMMON,
     DEEP,
 )

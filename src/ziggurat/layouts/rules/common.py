@@ -12,7 +12,6 @@ COMMON: tuple[Rule, ...] = (
     Rule("NOTE001", "NOTE", "Some levels state where they lie, and others do not: those are written as aligned at the lower corner.", OURS),
     Rule("LOSS001", "NOTE", "The target cannot hold scale, translation or unit.", OURS),
     Rule("LOSS002", "NOTE", "The target cannot hold a rotation.", OURS),
-    Rule("LOSS006", "NOTE", "The target holds fewer multiscales than there are.", OURS),
     Rule("LOSS003", "NOTE", "The target cannot say how samples are to be shown.", OURS),
     Rule("LOSS004", "NOTE", "The target has no place for a key that the source carries.", OURS),
     Rule("LOSS005", "NOTE", "A level that has no array is left out.", OURS),
