@@ -38,7 +38,7 @@ def plan(
     *,
     add: bool = False,
     overwrite: bool = False,
-    reduction: str | Reduction | None = None,
+    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None,
     factors: Step | Sequence[Step] | None = None,
     levels: int | None = None,
     axes: str | Sequence[str | Axis] | None = None,
@@ -100,7 +100,7 @@ def build(
     overwrite: bool = False,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
-    reduction: str | Reduction | None = None,
+    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None,
     factors: Step | Sequence[Step] | None = None,
     levels: int | None = None,
     axes: str | Sequence[str | Axis] | None = None,
@@ -155,7 +155,7 @@ def build(
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
     )  # fmt: skip
     opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
-    row = options.reduction_row or reductions.find(made.reduction)
+    row = reductions.resolve(made.reduction if options.reduction is None else options.reduction, [axis.name for axis in made.axes])
     tally, meter = _run(opened, destination, made, row, beside, executor, progress)
     return _result(destination, made, tally, meter, time.perf_counter() - started)
 

@@ -52,7 +52,7 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
         "reduction": plan.reduction,
         "axes": [a.name for a in plan.axes],  # what the numbers below are in the order of, wherever the metadata is carried to
         "factors": [list(level.factors) for level in plan.levels[1:]],
-        "anchor": plan.anchor,
+        "anchor": plan.anchor if isinstance(plan.anchor, str) else list(plan.anchor),
         "source": "base" if plan.composes else "previous",
         "kind": plan.kind,
         "chunks": list(plan.levels[0].chunks),

@@ -24,7 +24,7 @@ _LEVELS = (
         "--reduction",
         "-r",
         metavar="NAME",
-        help="mean, mode, stride, min, max, median, q0.9, any, all, gaussian, laplacian; 'mode(ignore=0)' and the like. Default: mean; mode for labels.",
+        help="mean, mode, stride, min, max, median, q0.9, sum, gaussian, ...; 'mode(ignore=0)'; y:mean,x:mean,z:max. Default: mean; mode for labels.",
     ),
     _option("Levels", "--kind", type=click.Choice(["image", "labels", "mask"]), help="What the samples mean; decides the default reduction."),
     _option(

@@ -70,7 +70,7 @@ class Made:
     method: Mapping[str, JSON] | None = None
     """The UNPARSED object of the metadata."""
     type: str | None = None
-    anchor: geometry.Anchor | None = None
+    anchor: geometry.Anchor | tuple[geometry.Anchor, ...] | None = None
     """None when nobody knows: translations are then aligned at the lower corner, and marked inferred."""
     places: Sequence[tuple[Fraction, ...]] | None = None
     """Per level, the place of its first sample in samples of the base, where the samples themselves told."""

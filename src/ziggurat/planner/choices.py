@@ -95,10 +95,10 @@ def choose_axes(info: SourceInfo, options: BuildOptions) -> tuple[tuple[Axis, ..
     return axes, notes
 
 
-def choose_kind(info: SourceInfo, options: BuildOptions) -> tuple[Kind, Reduction]:
-    """Returns the kind of the samples and the reduction of their levels."""
+def choose_kind(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions) -> tuple[Kind, Reduction]:
+    """Returns the kind of the samples and the reduction of their levels, whose axes are `axes` in any order."""
     dtype = np.dtype(info.array.dtype)
-    said = reductions.find(options.reduction) if isinstance(options.reduction, str) else options.reduction
+    said = None if options.reduction is None else reductions.resolve(options.reduction, [a.name for a in axes])
     kind = options.kind or info.kind
     if kind is None:
         if dtype.kind == "b":
@@ -271,12 +271,23 @@ def _grown(shape: Shape, chunks: Shape, itemsize: int, limit: int) -> Shape | No
 
 def choose_ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequence[float] | None, options: BuildOptions) -> list[Shape]:
     """Returns the factors of every step, one tuple per level above the base. Raises OptionError for what cannot be."""
+    named = reductions.by_axis(options.reduction)
+    steps = _ladder(shape, axes, chunks, scale, options, [a.kind == "space" if named is None else a.name in named for a in axes])
+    for i, axis in enumerate(axes):
+        if named is not None and axis.name not in named and any(step[i] > 1 for step in steps):
+            raise OptionError(f"reduction: axis {axis.name!r} is reduced and nothing is said for it; say reduction={axis.name}:mean too, or factors of 1 there")
+    return steps
+
+
+def _ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequence[float] | None, options: BuildOptions, reduced: Sequence[bool]) -> list[Shape]:
     said = options.factors
     if isinstance(said, Sequence) and any(isinstance(s, Sequence | Mapping) for s in said):
         return _said_ladder(list(said), shape, axes, options)
-    if said is None and not any(a.kind == "space" for a in axes):
+    if said is None and not any(reduced):
         raise OptionError(f"factors: none of the axes {', '.join(a.name for a in axes)} is known to be space; say factors by axis name")
     step = None if said is None else whole("factors", per_axis("factors", said, axes, (1,) * len(axes)))  # type: ignore[arg-type]
+    if isinstance(said, int) and reductions.by_axis(options.reduction) is not None:
+        step = tuple(said if here else 1 for here in reduced)
     if step is not None:
         _check_step(step, shape, axes, broadcast=isinstance(said, int))
         if all(f == 1 for f in step) and options.levels != 1:
@@ -285,7 +296,7 @@ def choose_ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequ
     steps: list[Shape] = []
     size, cumulative = shape, (1,) * len(shape)
     while len(steps) < n_steps:
-        wanted = step or _isotropic_step(size, axes, scale, cumulative)
+        wanted = step or _isotropic_step(size, axes, scale, cumulative, reduced)
         f = tuple(1 if n == 1 else w for n, w in zip(size, wanted, strict=True))
         if all(x == 1 for x in f):
             if options.levels is not None:
@@ -323,9 +334,9 @@ def _check_step(step: Shape, shape: Shape, axes: Sequence[Axis], *, broadcast: b
             raise OptionError(f"factors: found {f} for axis {a.name!r} of length {n}; say a factor of at most {n}")
 
 
-def _isotropic_step(size: Shape, axes: Sequence[Axis], scale: Sequence[float] | None, cumulative: Shape) -> Shape:
-    """Returns 2 on space axes; when spacings are known and differ by 2 or more, only on the axes that are finer."""
-    space = [i for i, a in enumerate(axes) if a.kind == "space" and size[i] > 1]
+def _isotropic_step(size: Shape, axes: Sequence[Axis], scale: Sequence[float] | None, cumulative: Shape, reduced: Sequence[bool]) -> Shape:
+    """Returns 2 on the axes that are reduced; when spacings are known and differ by 2 or more, only on the axes that are finer."""
+    space = [i for i, here in enumerate(reduced) if here and size[i] > 1]
     fine = space
     if scale is not None and space and _same_unit(axes, space):
         spacing = {i: abs(scale[i]) * cumulative[i] for i in space}  # a scale is negative where an axis runs north to south

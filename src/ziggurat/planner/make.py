@@ -51,9 +51,11 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         When the layout cannot hold the axes, or the reduction does not take the dtype.
     """
     axes, notes = choices.choose_axes(info, options)
-    kind, row = choices.choose_kind(info, options)
+    kind, row = choices.choose_kind(info, axes, options)
     form, form_notes = choices.choose_form(info, axes, options, target)
     frame = _frame(info, axes, options, form)
+    if options.reduction is not None:
+        row = reductions.resolve(options.reduction, [axis.name for axis in frame.axes])  # in the order in which they are written
     known = frame.scale if frame.scale_is_known else None
     chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, known, options)
     ladder = choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)

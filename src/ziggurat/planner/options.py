@@ -38,7 +38,8 @@ _UNITS = MappingProxyType({"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**
 class BuildOptions:
     """Everything that can be said about a build; None means "not said", and `defaults.md` says what then happens.
 
-    `reduction` is a name of the table, or a row of one's own; `factors` is a step or, as a list of lists or mappings, a
+    `reduction` is a name of the table, a row of one's own, or one of these by axis name, in the order in which they are done;
+    `factors` is a step or, as a list of lists or mappings, a
     ladder of steps; `nodata` is a value, NaN, `"fill"`, or an array (or its path) that is not 0 where a sample is missing;
     `missing` says what a window with missing samples becomes (`"skip"`: the others count; `"propagate"`: it is missing), `min_valid`
     which share of its weight must be valid; `weights` is a rule (`"area"`, `"area_wgs84"`, `"cos_lat"`), an array, a path, 1-D
@@ -48,7 +49,7 @@ class BuildOptions:
     is a text such as `"zstd 3"`. Raises OptionError.
     """
 
-    reduction: str | Reduction | None = None
+    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None
     factors: Step | Sequence[Step] | None = None
     levels: int | None = None
     axes: str | Sequence[str | Axis] | None = None
@@ -84,7 +85,8 @@ class BuildOptions:
         for what in ("kind", "durability", "codecs", "layout", "name", "dtype"):
             if not isinstance(getattr(self, what), str | None):
                 raise OptionError(f"{what}: found {getattr(self, what)!r}, expected a text")
-        if self.reduction_row is not None and not hasattr(self.reduction_row, "factory"):
+        rows = self.reduction.values() if isinstance(self.reduction, Mapping) else () if self.reduction is None else (self.reduction,)
+        if not all(isinstance(row, str) or hasattr(row, "factory") for row in rows):
             raise OptionError(f"reduction: found {self.reduction!r}, expected a name such as 'mean', or what ziggurat.reduction() makes of a function")
         if not isinstance(self.names, str | Sequence | None) or not all(isinstance(name, str) for name in self.names or ()):
             raise OptionError(f"names: found {self.names!r}, expected a template such as 'G{{k}}', or a list of texts")
@@ -127,11 +129,6 @@ class BuildOptions:
     @property
     def memory_bytes(self) -> int | None:
         return parse_bytes(self.memory)
-
-    @property
-    def reduction_row(self) -> Reduction | None:
-        """A row of someone's own, when one was given in place of a name."""
-        return None if isinstance(self.reduction, str | None) else self.reduction
 
     def said(self) -> dict[str, object]:
         """Returns only what was said, by field name."""

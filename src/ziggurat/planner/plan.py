@@ -14,6 +14,7 @@ from ziggurat.model import JSON, Axis, Kind
 from ziggurat.planner.options import Durability
 from ziggurat.planner.tiles import Pass, Shape, n_tiles
 from ziggurat.problems import PlanError
+from ziggurat.reductions import word_of
 
 Base = Literal["stays", "verbatim", "encoded"]
 """What becomes of level 0: it stays where it is; its stored objects are copied as they are; it is encoded again."""
@@ -68,7 +69,8 @@ class BuildPlan:
     kind: Kind
     reduction: str
     """Name of the row, with what was said in brackets."""
-    anchor: str
+    anchor: str | tuple[str, ...]
+    """`"centre"` or `"first"`, of all axes or of each."""
     composes: bool
     halo: bool
     nodata: float | int | None
@@ -119,7 +121,7 @@ class BuildPlan:
     @property
     def word(self) -> str:
         """The reduction's bare name."""
-        return self.reduction.partition("(")[0]
+        return word_of(self.reduction)
 
     @property
     def n_tasks(self) -> int:

@@ -89,6 +89,8 @@ def table(plan: BuildPlan) -> str:
 
 
 def _anchor(plan: BuildPlan) -> str:
+    if not isinstance(plan.anchor, str):
+        return ", ".join(f"{word} along {axis.name}" for word, axis in zip(plan.anchor, plan.axes, strict=True))
     return "centre of its window" if plan.anchor == "centre" else "first sample of its window"
 
 

@@ -86,7 +86,7 @@ def recipe_of(method: Mapping[str, JSON] | None, axes: Sequence[str], dtype: np.
     if len(ladder) < n_levels - 1:
         return f"metadata.kwargs.factors has {len(ladder)} steps for {n_levels} levels"
     try:
-        row = reductions.find(str(kwargs.get("reduction", word.removeprefix("ziggurat."))))
+        row = reductions.resolve(str(kwargs.get("reduction", word.removeprefix("ziggurat."))), axes)
         nodata = reductions.as_nodata(_number(kwargs.get("nodata")), dtype)
     except (ZigguratError, ValueError) as error:
         return str(error)

@@ -167,7 +167,7 @@ def _made(method: str | None) -> Made:
         row = reductions.find(method)
     except OptionError:
         return Made({"method": method}, method)
-    return Made({"method": method}, row.name, row.anchor)
+    return Made({"method": method}, row.word, row.anchor)
 
 
 def _places(place: Place, arrays: Sequence[tuple[str, ArrayInfo]]) -> tuple[tuple[Fraction, ...], ...] | None:

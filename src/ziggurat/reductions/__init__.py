@@ -6,10 +6,25 @@ reduction is one row, one kernel where none fits, and one oracle in the tests; `
 
 from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_weighing
 from ziggurat.reductions.foldings import Gathered, Windows, coverage
-from ziggurat.reductions.names import ALIASES, find
+from ziggurat.reductions.names import ALIASES, Said, by_axis, find, resolve
 from ziggurat.reductions.own import reduction
 from ziggurat.reductions.page import markdown
-from ziggurat.reductions.ports import AnyArray, Bounded, Carry, Counts, Filter, Folding, Kernel, Pads, Parameter, Reduction, Setting, Weighing, difference_dtype
+from ziggurat.reductions.ports import (
+    AnyArray,
+    Bounded,
+    Carry,
+    Counts,
+    Filter,
+    Folding,
+    Kernel,
+    Pads,
+    Parameter,
+    Reduction,
+    Setting,
+    Weighing,
+    difference_dtype,
+    word_of,
+)
 from ziggurat.reductions.smoothing import expanded_dtype
 from ziggurat.reductions.table import TABLE
 from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array, weighed
@@ -28,12 +43,14 @@ __all__ = [
     "Pads",
     "Parameter",
     "Reduction",
+    "Said",
     "Setting",
     "Weighing",
     "Windows",
     "as_nodata",
     "bind",
     "bind_filter",
+    "by_axis",
     "check_weighing",
     "counts_of",
     "coverage",
@@ -44,5 +61,7 @@ __all__ = [
     "reconstruct",
     "reduce_array",
     "reduction",
+    "resolve",
     "weighed",
+    "word_of",
 ]

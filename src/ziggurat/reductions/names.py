@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ziggurat.problems import OptionError
@@ -36,6 +36,38 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Other people's words: GDAL's (average, nearest, med, q1, q3, gauss), ome-zarr's (nearest, local_mean), ITK's (bin_shrink), NumPy's."""
+
+
+Said = str | Reduction | Mapping[str, str | Reduction]
+"""A reduction as it is said: a name, a row, or one of these by axis name."""
+NONE = "none"
+"""The word for an axis that is not reduced."""
+
+
+def by_axis(said: Said | None) -> Mapping[str, str | Reduction] | None:
+    """Returns what is said for each axis that is reduced, None when one reduction is said for all, or nothing.
+
+    >>> by_axis("z:max, y:mean, c:none"), by_axis("mean")
+    ({'z': 'max', 'y': 'mean'}, None)
+    """
+    if isinstance(said, str) and ":" in said:
+        parts = [part.partition(":") for part in re.split(r",(?![^(]*\))", said)]
+        said = {name.strip(): row.strip() for name, _, row in parts}
+        if len(said) < len(parts) or not all(said) or not all(said.values()):
+            raise OptionError(f"reduction: found {', '.join(a + b + c for a, b, c in parts)!r}, expected each axis once, such as 'z:max, y:mean, x:mean'")
+    return {name: row for name, row in said.items() if row != NONE} if isinstance(said, Mapping) else None
+
+
+def resolve(said: Said, axes: Sequence[str]) -> Reduction:
+    """Returns the row that is said for an array of these axes; by axis, in the order in which it is said. Raises OptionError."""
+    each = by_axis(said)
+    if each is not None:
+        from ziggurat.reductions.mixed import mixed  # only where it is said: a build of means starts faster without
+
+        if not each:
+            raise OptionError(f"reduction: found {said!r}, expected a reduction for one axis at least")
+        return mixed({name: row if isinstance(row, Reduction) else find(row) for name, row in each.items()}, axes)
+    return said if isinstance(said, Reduction) else find(str(said))
 
 
 def find(name: str) -> Reduction:

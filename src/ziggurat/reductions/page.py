@@ -23,7 +23,16 @@ What there is to say about a reduction stands in brackets behind its name, on th
 does not compose, `source=base` makes every level from the base all the same, and `metadata.kwargs.source` says so.
 """
 
-TAIL = """## A reduction of your own
+TAIL = """## What each axis wants
+
+`reduction={"y": "mean", "x": "mean", "z": "max"}`, or `--reduction 'y:mean, x:mean, z:max'`: one operation after the other, in the order in
+which they are said; neighbours of one name are one operation over a window of all their axes. What is named is reduced, and nothing
+else; `none` leaves an axis as it is. Each axis has the anchor of its own reduction. Where there is one reduction beside strides, and it composes,
+every level is that of the base, for a stride commutes with everything. Else the order matters: a level is made from the level before, and
+what an operation gives is rounded to the base's dtype as its own row says. The metadata's `type` is then `mixed`, and `metadata.kwargs` holds
+the rest.
+
+## A reduction of your own
 
 ```python
 import numpy as np
@@ -90,7 +99,7 @@ def _section(row: Reduction) -> str:
 def markdown() -> str:
     """Returns the page, as `docs/reductions.md` holds it."""
     cells = [
-        (f"[{row.name}](#{row.name})", row.anchor, "yes" if row.composes else "no", row.carries, row.weighs, "yes" if row.halo else "no", row.stores)
+        (f"[{row.name}](#{row.name})", str(row.anchor), "yes" if row.composes else "no", row.carries, row.weighs, "yes" if row.halo else "no", row.stores)
         for row in TABLE
     ]
     table = "\n".join("| " + " | ".join(line) + " |" for line in (COLUMNS, ("---",) * len(COLUMNS), *cells))

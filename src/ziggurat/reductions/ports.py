@@ -182,8 +182,8 @@ class Reduction:
     """One row of the table: how a window of samples becomes one sample."""
 
     name: str
-    anchor: Anchor
-    """Where in its window a reduced sample lies; the first-pixel shift of every level follows from it."""
+    anchor: Anchor | tuple[Anchor, ...]
+    """Where in its window a reduced sample lies (of all axes, or of each); the first-pixel shift of every level follows from it."""
     composes: bool
     """True when a level made from the level before is what the base gives directly, so that everything can be carried up at once."""
     dtypes: tuple[str, ...]
@@ -222,8 +222,8 @@ class Reduction:
 
     @property
     def word(self) -> str:
-        """The bare name, without what was said in brackets."""
-        return self.name.partition("(")[0]
+        """The bare name, without what was said in brackets; `mixed` where each axis has its own."""
+        return word_of(self.name)
 
     def said(self, values: Mapping[str, Value]) -> Reduction:
         """Returns the row with its parameters set and named for them; `source=base` makes every level from the base.
@@ -274,6 +274,15 @@ class Reduction:
         """Returns the dtype of the levels that are built on a base of `dtype`, in native byte order: the base's, or what `converts` says."""
         native = np.dtype(dtype).newbyteorder("=")
         return native if self.converts is None else self.converts(native)
+
+
+def word_of(name: str) -> str:
+    """Returns the bare word of a reduction's whole name.
+
+    >>> word_of("quantile(q=0.9)"), word_of("z:max, y:mean")
+    ('quantile', 'mixed')
+    """
+    return "mixed" if ":" in name else name.partition("(")[0]
 
 
 def difference_dtype(dtype: AnyDType) -> AnyDType:
