@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ziggurat.pyramid import Collection, LevelView, Pyramid, check, list_multiscales, open, open_collection
     from ziggurat.pyramid.annotating import AnnotationResult, annotate
     from ziggurat.pyramid.changing import convert
+    from ziggurat.pyramid.fixing import FixResult, fix
     from ziggurat.reductions import reduction
     from ziggurat.transfer import ConversionResult, UpgradeResult, upgrade
 
@@ -31,6 +32,7 @@ __all__ = [
     "BuildResult",
     "Collection",
     "ConversionResult",
+    "FixResult",
     "Level",
     "LevelView",
     "Multiscale",
@@ -44,6 +46,7 @@ __all__ = [
     "build",
     "check",
     "convert",
+    "fix",
     "list_multiscales",
     "open",
     "open_collection",
@@ -60,6 +63,7 @@ _ROOMS = (
     ("pyramid", ("Collection", "LevelView", "Pyramid", "check", "list_multiscales", "open", "open_collection")),
     ("pyramid.annotating", ("AnnotationResult", "annotate")),
     ("pyramid.changing", ("convert",)),
+    ("pyramid.fixing", ("FixResult", "fix")),
     ("reductions", ("reduction",)),
     ("transfer", ("ConversionResult", "UpgradeResult", "upgrade")),
 )

@@ -14,7 +14,7 @@ import click
 
 from ziggurat.cli import words
 from ziggurat.cli.building import build, plan
-from ziggurat.cli.converting import annotate, convert
+from ziggurat.cli.converting import annotate, convert, fix
 from ziggurat.cli.reading import check, info
 from ziggurat.cli.talk import Commands, Talk
 from ziggurat.cli.upgrading import upgrade
@@ -24,7 +24,7 @@ from ziggurat.version import __version__
 
 @click.group(
     cls=Commands,
-    sections=(("Make", ("plan", "build")), ("Look", ("info", "check")), ("Change", ("upgrade", "convert", "annotate"))),
+    sections=(("Make", ("plan", "build")), ("Look", ("info", "check")), ("Change", ("upgrade", "convert", "annotate", "fix"))),
     examples=(
         ("ziggurat build scan.tif", "scan.ome.zarr beside it"),
         ("ziggurat plan scan.tif -f z=1,y=2,x=2", "what that would do"),
@@ -51,7 +51,7 @@ def commands(ctx: click.Context) -> int | None:
     return None
 
 
-for _command in (plan, build, info, check, upgrade, convert, annotate):
+for _command in (plan, build, info, check, upgrade, convert, annotate, fix):
     commands.add_command(_command)
 
 

@@ -1,7 +1,8 @@
-"""The commands that carry metadata across layouts: `convert` and `annotate`."""
+"""The commands that carry metadata across layouts: `convert`, `annotate` and `fix`."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,3 +137,44 @@ def annotate(
     elif not talk.quiet or dry_run:
         data(str(result))
     return 1 if result.refused or (dry_run and result.changes) else 0
+
+
+@click.command(
+    cls=Command,
+    short_help="Mend metadata where the arrays tell how.",
+    examples=(
+        ("ziggurat fix a.zarr --dry-run", "what would be mended, and why"),
+        ("ziggurat fix a.zarr --method mean --yes", "translations of block means, too"),
+    ),
+)
+@click.argument("source", metavar="STORE")
+@click.option("--method", metavar="WORD", help="The reduction that made the levels: where its samples lie is written.")
+@click.option("--deep", is_flag=True, help="Find that out from the samples.")
+@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing; exit 1 when there is one.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document; does not ask.")
+@common
+@click.pass_obj
+def fix(talk: Talk, source: str, method: str | None, deep: bool, dry_run: bool, yes: bool, as_json: bool) -> int:
+    """Mend the documents in STORE where the arrays tell how; samples are never touched.
+
+    Order of levels, levels that are not there, version strings, names of axes, places of samples once their reduction is known, stale
+    consolidated copies. Every repair is shown with its reason before anything is written. Exit 1 when a rule stays broken.
+    """
+    from ziggurat.pyramid.fixing import fix as mend
+
+    result = mend(source, method=method, deep=deep, dry_run=True)
+    asked = bool(result.changes) and not (dry_run or yes or as_json)
+    if asked or (dry_run and not as_json):
+        data(str(result))
+    if asked:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody can be asked here; say --yes to write this, or --dry-run to look at it")
+        click.confirm("Write this?", abort=True, err=True)
+    if result.changes and not dry_run:
+        result = mend(source, method=method, deep=deep)
+    if as_json:
+        data_json(result.to_json())
+    elif not dry_run and not talk.quiet:
+        data(str(result))
+    return 1 if result.left or (dry_run and result.changes) else 0

@@ -150,14 +150,14 @@ def _fresh(
     translation = finite(
         "translation", per_axis("translation", t0 if options.translation is None else options.translation, axes, (0.0,) * base.ndim), positive=False
     )
-    made = _made(method)
+    made = made_by(method)
     if deep and made.anchor is None:
-        made = replace(made, places=_places(place, arrays))
+        made = replace(made, places=places_of(place, arrays))
     title = name or place.node.location.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome") or None
     return described(arrays, axes, scale=scale, translation=translation, name=title, made=made)
 
 
-def _made(method: str | None) -> Made:
+def made_by(method: str | None) -> Made:
     """Returns what a word for a method tells: a reduction that we know says where samples lie."""
     if method is None:
         return Made()
@@ -170,7 +170,7 @@ def _made(method: str | None) -> Made:
     return Made({"method": method}, row.word, row.anchor)
 
 
-def _places(place: Place, arrays: Sequence[tuple[str, ArrayInfo]]) -> tuple[tuple[Fraction, ...], ...] | None:
+def places_of(place: Place, arrays: Sequence[tuple[str, ArrayInfo]]) -> tuple[tuple[Fraction, ...], ...] | None:
     """Returns the place of each level's first sample in samples of the base, as the samples tell; None when those of a level do not."""
     from ziggurat import provenance
     from ziggurat.pyramid.arrays import LazyArray

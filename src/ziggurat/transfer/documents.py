@@ -39,6 +39,12 @@ class Rewriting:
                 write_small(FileStore(folder.root), plan)
             write_changes(folder, self.changes)
 
+    def undo(self) -> None:
+        """Puts the documents back, the last one first. Raises StorageError."""
+        folder = Folder(Path(self.root))
+        with locked(folder.root):
+            write_changes(folder, [replace(change, old=change.new, new=change.old) for change in reversed(self.changes)])
+
 
 def rewriting(opened: Opened, plans: Sequence[ConversionPlan]) -> Rewriting:
     """Returns what several plans in place change together. Raises UnsupportedError for a place that is not local."""

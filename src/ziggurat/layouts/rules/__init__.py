@@ -14,7 +14,7 @@ from ziggurat.layouts.rules.founding import FOUNDING
 from ziggurat.layouts.rules.geozarr import GEOZARR
 from ziggurat.layouts.rules.n5 import COSEM
 from ziggurat.layouts.rules.ome import OME
-from ziggurat.layouts.rules.ports import OURS, Rule
+from ziggurat.layouts.rules.ports import OURS, Repair, Rule
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.problems import Problem, Requirement
 
@@ -29,6 +29,7 @@ __all__ = [
     "RULES",
     "TABLES",
     "XARRAY_FAMILY",
+    "Repair",
     "Rule",
     "problem",
 ]

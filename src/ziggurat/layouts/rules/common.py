@@ -5,7 +5,7 @@ from __future__ import annotations
 from ziggurat.layouts.rules.ports import OURS, Rule
 
 COMMON: tuple[Rule, ...] = (
-    Rule("CON001", "SHOULD", "The consolidated copy of the metadata says the same as the documents themselves.", "Zarr, consolidated metadata"),
+    Rule("CON001", "SHOULD", "The consolidated copy of the metadata says the same as the documents themselves.", "Zarr, consolidated metadata", repair="copy"),
     Rule("ZARR001", "MUST", "What a series describes is a Zarr group.", "Zarr, groups"),
     Rule("COL001", "MUST", "Every member that a collection lists is there and can be read.", OURS),
     Rule("COL002", "NOTE", "A collection has more members than are judged at once.", OURS),

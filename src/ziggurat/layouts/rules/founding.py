@@ -38,10 +38,10 @@ FOUNDING: tuple[Rule, ...] = (
         "multiscales[].datasets[].path",
         {"pattern": _LOCAL},
     ),
-    Rule("MS005", "MUST", "At each path there is a Zarr array.", _EXPLAINED),
-    Rule("MS006", "MUST", "The datasets are ordered from the largest array to the smallest.", f"{_EXPLAINED}; revision 6"),
+    Rule("MS005", "MUST", "At each path there is a Zarr array.", _EXPLAINED, repair="absent"),
+    Rule("MS006", "MUST", "The datasets are ordered from the largest array to the smallest.", f"{_EXPLAINED}; revision 6", repair="order"),
     Rule("MS007", "MUST", "The arrays of one series are scaled-down versions of one another, so they have the same number of axes.", f"{_50}, first paragraph"),
-    Rule("MS008", "SHOULD", 'A series states `version`, the string "0.1".', _DETAILED, "multiscales[].version", {"const": "0.1"}),
+    Rule("MS008", "SHOULD", 'A series states `version`, the string "0.1".', _DETAILED, "multiscales[].version", {"const": "0.1"}, repair="version"),
     Rule("MS009", "SHOULD", "A series states `name`, a string.", _DETAILED, "multiscales[].name", _NAME),
     Rule(
         "MS010",

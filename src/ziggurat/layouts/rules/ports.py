@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ziggurat.model import JSON
 from ziggurat.problems import Requirement
 
 OURS = "observation of ziggurat"
 """Source of a rule that is no format's."""
+Repair = Literal["order", "absent", "version", "offset", "names", "arrays", "copy"]
+"""List levels by size; leave out those without an array; state the version plainly; state where samples lie, once their reduction is known;
+name the axes of arrays; write again what arrays say better; make the consolidated copy anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +32,5 @@ class Rule:
     """What JSON Schema can say of the value at `key`."""
     unparsed: bool = False
     """True when no version of the format may transform the value."""
+    repair: Repair | None = None
+    """What mends a document that breaks it, where that follows from the arrays."""
