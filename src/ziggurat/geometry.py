@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -203,6 +204,72 @@ def _authalic_sine(latitude: float, eccentricity: float) -> float:
         return (1 - e * e) * (sine / (1 - (e * sine) ** 2) + math.atanh(e * sine) / e)
 
     return q(math.sin(latitude)) / q(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisWindows:
+    """Windows side by side along one axis of the base, of any length: a sample on a border belongs to both windows, to each by its share.
+
+    Positions are in ticks, `unit` of them per base sample, so that every border is a whole number and every share exact.
+    """
+
+    n_base: int
+    unit: int = 1
+    step: int = 0
+    """Ticks from one border to the next; 0 where `edges` says them all."""
+    edges: tuple[int, ...] = ()
+    """Borders of groups of whole samples, 0 first and `n_base` last; `unit` is then 1."""
+
+    @classmethod
+    def of_factor(cls, n_base: int, factor: Fraction | int) -> AxisWindows:
+        """Returns windows of `factor` base samples; the last one holds what is there.
+
+        >>> AxisWindows.of_factor(7, Fraction(7, 3)).samples(1, 2), AxisWindows.of_factor(7, 2).n
+        ((2, 5), 4)
+        """
+        exact = Fraction(factor)
+        return cls(n_base, exact.denominator, exact.numerator)
+
+    @classmethod
+    def of_edges(cls, edges: Sequence[int]) -> AxisWindows:
+        """Returns the windows between cuts; equal ones, of which the last may be partial, are those of a factor.
+
+        >>> AxisWindows.of_edges([0, 2, 4, 5]) == AxisWindows.of_factor(5, 2), AxisWindows.of_edges([0, 28, 59]).is_regular
+        (True, False)
+        """
+        lengths = [b - a for a, b in itertools.pairwise(edges)]
+        if all(n == lengths[0] for n in lengths[:-1]) and lengths[-1] <= lengths[0]:
+            return cls(edges[-1], 1, lengths[0])
+        return cls(edges[-1], edges=tuple(edges))
+
+    @property
+    def is_regular(self) -> bool:
+        """True when scale and translation say where every sample lies."""
+        return not self.edges
+
+    @property
+    def n(self) -> int:
+        """Number of windows."""
+        return len(self.edges) - 1 if self.edges else -(-self.n_base * self.unit // self.step)
+
+    @property
+    def factor(self) -> Fraction:
+        """Base samples per window; of groups that differ the mean."""
+        return Fraction(self.n_base, self.n) if self.edges else Fraction(self.step, self.unit)
+
+    @property
+    def longest(self) -> int:
+        """Ticks of the longest window."""
+        lengths = [b - a for a, b in itertools.pairwise(self.edges)]
+        return max(lengths) if lengths else min(self.step, self.n_base * self.unit)
+
+    def border(self, index: int) -> int:
+        """Returns the tick where window `index` begins, `n` for the end of the last one."""
+        return self.edges[index] if self.edges else min(index * self.step, self.n_base * self.unit)
+
+    def samples(self, start: int, stop: int) -> tuple[int, int]:
+        """Returns the half-open range of base samples that lie in windows `[start, stop)`, wholly or in part."""
+        return self.border(start) // self.unit, -(-self.border(stop) // self.unit)
 
 
 def window(index: int, factor: int, n_base: int) -> tuple[int, int]:

@@ -65,6 +65,9 @@ def plan(
     min_valid: float | None = None,
     weights: Weights | None = None,
     coverage: bool = False,
+    level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None,
+    level_scales: Sequence[Numbers] | None = None,
+    groups: Mapping[str, Sequence[Sequence[int]]] | None = None,
 ) -> BuildPlan:
     """Returns what `build` would do with the same words; writes nothing and reads no samples.
 
@@ -87,6 +90,7 @@ def plan(
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
+        level_shapes, level_scales, groups,
     )  # fmt: skip
     return _planned(source, target, options, add=add, overwrite=overwrite)[2]
 
@@ -127,6 +131,9 @@ def build(
     min_valid: float | None = None,
     weights: Weights | None = None,
     coverage: bool = False,
+    level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None,
+    level_scales: Sequence[Numbers] | None = None,
+    groups: Mapping[str, Sequence[Sequence[int]]] | None = None,
 ) -> BuildResult:
     """Makes the levels of `source` and publishes them as a multiscale; an interrupted build goes on when it is called again.
 
@@ -153,6 +160,7 @@ def build(
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
+        level_shapes, level_scales, groups,
     )  # fmt: skip
     opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
     row = reductions.resolve(made.reduction if options.reduction is None else options.reduction, [axis.name for axis in made.axes])
@@ -228,7 +236,7 @@ def _run(
                 journal.remove()
                 finished = journal.open(json.dumps(made.to_json(), indent=1))
         writers = site.create()
-        readers = {k: site.reader(k) for k in site.written} if row.halo else {}
+        readers = {k: site.reader(k) for k in site.written} if row.halo or made.is_resampled else {}
         job = Job(made, opened, writers, row, str(site.folder or ""), readers, make_beside(made, beside))
         tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
         _count(site, writers, tally)

@@ -41,6 +41,11 @@ def base_reader(plan: BuildPlan, source: ChunkReader) -> ChunkReader:
     return reader if plan.transpose is None else TransposedReader(reader, plan.transpose)
 
 
+def read_base(job: Job) -> ChunkReader:
+    """Returns what later passes read the base from: where it stays, else its copy."""
+    return base_reader(job.plan, job.source) if job.plan.base == "stays" else job.readers[0]
+
+
 def make_walk(job: Job, number: int) -> Walk:
     """Returns the walk of one pass."""
     plan = job.plan

@@ -14,9 +14,10 @@ from ziggurat import layouts, storage
 from ziggurat.builder.site import Site
 from ziggurat.builder.targets import Destination, coverage_name, kept_series
 from ziggurat.chunkio import AnyArray, ChunkReader, read_region
+from ziggurat.geometry import AxisWindows
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
 from ziggurat.node import loads
-from ziggurat.planner import BuildPlan
+from ziggurat.planner import BuildPlan, LevelPlan
 
 _WINDOW_PERCENTILES = (1.0, 99.9)
 """Source: defaults.md, display."""
@@ -51,7 +52,7 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
     kwargs: dict[str, JSON] = {
         "reduction": plan.reduction,
         "axes": [a.name for a in plan.axes],  # what the numbers below are in the order of, wherever the metadata is carried to
-        "factors": [list(level.factors) for level in plan.levels[1:]],
+        **_steps(plan),
         "anchor": plan.anchor if isinstance(plan.anchor, str) else list(plan.anchor),
         "source": "base" if plan.composes else "previous",
         "kind": plan.kind,
@@ -65,6 +66,21 @@ def multiscale_of(plan: BuildPlan, version: str) -> Multiscale:
         kwargs["residual_base"] = plan.residual_base
     method: dict[str, JSON] = {"method": f"ziggurat.{plan.word}", "version": version, "args": [], "kwargs": kwargs}
     return Multiscale(levels, plan.axes, name=plan.name, type=plan.word, method=method, layout=plan.layout)
+
+
+def _steps(plan: BuildPlan) -> dict[str, JSON]:
+    """Returns how levels follow: by factors, each from the level before; by windows, each from the base."""
+    if plan.is_resampled:
+        return {"windows": [_windows(level) for level in plan.levels[1:]]}
+    return {"factors": [list(level.factors) for level in plan.levels[1:]]}
+
+
+def _windows(level: LevelPlan) -> list[JSON]:
+    """Returns the windows of a level per axis, in samples of the base: a whole factor, an exact fraction, or the cuts between groups."""
+    found: list[JSON] = []
+    for w in level.windows or ():
+        found.append({"edges": list(w.edges)} if w.edges else w.step if w.unit == 1 else {"step": [w.step, w.unit]})
+    return found
 
 
 def _terms(plan: BuildPlan) -> dict[str, JSON]:
@@ -92,11 +108,19 @@ def _doubted(multiscale: Multiscale, unproven: Mapping[int, int]) -> Multiscale:
     return replace(multiscale, method={**(multiscale.method or {}), "kwargs": {**kwargs, "unproven": counts}})
 
 
+def _relative(level: LevelPlan, first: LevelPlan) -> tuple[AxisWindows, ...] | None:
+    """Returns the windows of a level in samples of level 1, by their mean length."""
+    if level.windows is None or first.windows is None:
+        return None
+    return tuple(AxisWindows.of_factor(b.n, a.factor / b.factor) for a, b in zip(level.windows, first.windows, strict=True))
+
+
 def coverage_of(plan: BuildPlan, version: str) -> tuple[Multiscale, ...]:
     """Returns the multiscale of the valid shares of levels 1, 2, ..., where they are stored: it begins where the levels do."""
     if plan.coverage is None:
         return ()
-    covered = tuple(replace(x, path=f"{plan.coverage}/{x.path}", factors=x.factors if k else (1,) * len(x.factors)) for k, x in enumerate(plan.levels[1:]))
+    first = plan.levels[1]
+    covered = tuple(replace(x, path=f"{plan.coverage}/{x.path}", windows=_relative(x, first)) for x in plan.levels[1:])
     whole = multiscale_of(replace(plan, levels=covered, coverage=None, residual_base=None, weights=None, missing=None, nodata=None, min_valid=None), version)
     levels = tuple(replace(x, array=replace(x.array, dtype="float32", itemsize=4) if x.array else None) for x in whole.levels)
     kwargs = whole.method["kwargs"] if whole.method else {}

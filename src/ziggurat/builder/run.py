@@ -41,6 +41,10 @@ def make_work(job: Job, number: int, scratch: str, *, create: bool) -> Work:
     """Returns one pass of the plan, ready to run; `create`: makes the arrays that only the build itself needs."""
     if job.plan.passes[number].what == "walk":
         return make_walk(job, number)
+    if job.plan.passes[number].what == "resample":
+        from ziggurat.builder.resampling import make_resampling
+
+        return make_resampling(job, number)
     from ziggurat.builder.filters import make_stage  # only where there is a halo: a build of means starts faster without
 
     return make_stage(job, number, scratch, create=create)

@@ -62,6 +62,16 @@ def per_axis(kind: type[int] | type[float] | type[str], example: str) -> Callbac
     return parse
 
 
+def per_level(kind: type[int] | type[float], example: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], object]:
+    """Returns the click callback for an option that is repeated, one value, one per axis or by axis name each time."""
+
+    def parse(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+        found = [values(text, kind, example) for text in texts]
+        return [(entry,) if isinstance(entry, int) and kind is int else entry for entry in found] or None
+
+    return parse
+
+
 def steps(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
     """Returns one step of factors, or a ladder of them when the option was repeated or has `;` in it.
 
@@ -91,7 +101,8 @@ def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> o
 _PARAMETERS = (
     "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
     "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "missing",
-    "min_valid", "weights", "coverage", "add", "overwrite", "dest", "transpose", "allow_links", "link", "strict", "container", "multiscale",
+    "min_valid", "weights", "coverage", "level_shapes", "level_scales", "groups", "add", "overwrite", "dest", "transpose", "allow_links",
+    "link", "strict", "container", "multiscale",
 )  # fmt: skip
 _TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
 _SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")

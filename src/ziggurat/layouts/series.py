@@ -22,6 +22,8 @@ MAX_SERIES = 1000
 """One per chromosome or per field is the most that was seen, some hundreds."""
 MAX_DATASETS = 256
 """Each level is a request; 32 halvings reach one sample from any size that exists."""
+MAX_FACTOR = 2**53
+"""Beyond this no axis is long."""
 OWN_METHOD = "ziggurat."
 """The only methods whose `kwargs` are read; all others are opaque."""
 
@@ -216,6 +218,37 @@ def stated_ladder(method: JSON, names: Sequence[str]) -> tuple[tuple[tuple[int, 
     return tuple(tuple(step[i] for i in order) for step in ladder), tuple(anchors[i] for i in order)
 
 
+def stated_windows(method: JSON, names: Sequence[str]) -> tuple[tuple[Fraction, ...], ...] | None:
+    """Returns base samples per sample of level 1, 2, ... where our own method states windows in place of factors, in the order of `names`.
+
+    A window is a whole factor, `{"step": [p, q]}` for p / q, or `{"edges": [...]}` for groups, of which the mean is taken.
+    """
+    axes = own_axes(method)
+    kwargs = method.get("kwargs") if isinstance(method, Mapping) else None
+    levels = kwargs.get("windows") if isinstance(kwargs, Mapping) else None
+    if not isinstance(levels, (list, tuple)) or len(set(axes)) != len(names) or sorted(axes) != sorted(names):
+        return None
+    order = [axes.index(name) for name in names]
+    found = []
+    for level in levels:
+        factors = [_window_factor(w) for w in level] if isinstance(level, (list, tuple)) else []
+        known = [f for f in factors if f is not None]
+        if len(known) != len(names) or len(factors) != len(names):
+            return None
+        found.append(tuple(known[i] for i in order))
+    return tuple(found)
+
+
+def _window_factor(window: JSON) -> Fraction | None:
+    """Returns base samples per window, None for what says none; at least 1."""
+    step = window.get("step") if isinstance(window, Mapping) else [window, 1]
+    edges = window.get("edges") if isinstance(window, Mapping) else None
+    if isinstance(edges, (list, tuple)) and len(edges) > 1:
+        step = [edges[-1], len(edges) - 1]
+    parts = [n for n in step if isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_FACTOR] if isinstance(step, (list, tuple)) else []
+    return Fraction(parts[0], parts[1]) if len(parts) == 2 and isinstance(step, (list, tuple)) and len(step) == 2 and parts[0] >= parts[1] else None
+
+
 def own_axes(method: JSON) -> tuple[str, ...]:
     """Returns the names of the axes that `metadata` states, only when its method is ours; empty when it states none."""
     if not isinstance(method, Mapping) or not str(method.get("method")).startswith(OWN_METHOD):
@@ -267,10 +300,12 @@ def placed(levels: Sequence[Level], method: JSON, axes: Sequence[Axis]) -> tuple
     stated = stated_ladder(method, names)
     ladder: tuple[tuple[int, ...], ...] = () if stated is None else stated[0]
     anchors: geometry.Anchor | tuple[geometry.Anchor, ...] = "centre" if stated is None else stated[1]
-    cumulative = list(accumulate(ladder, lambda a, b: tuple(x * y for x, y in zip(a, b, strict=True)), initial=(1,) * ndim))
+    whole = accumulate(ladder, lambda a, b: tuple(x * y for x, y in zip(a, b, strict=True)), initial=(1,) * ndim)
+    windows = stated_windows(method, names)
+    cumulative: list[tuple[int | Fraction, ...]] = list(whole) if windows is None else [(1,) * ndim, *windows]
     result = []
     for k, level in enumerate(levels):
-        how: Provenance = "derived" if stated is not None and k < len(cumulative) else "inferred"
+        how: Provenance = "derived" if (stated is not None or windows is not None) and k < len(cumulative) else "inferred"
         factors: Sequence[int | Fraction] | None = cumulative[k] if how == "derived" else _shape_factors(base, level, ndim)
         shifts = factors
         if how == "inferred" and base.scale is not None and level.scale is not None:
@@ -381,7 +416,9 @@ def geometry_lost(multiscale: Multiscale, target: str, loc: str) -> list[Problem
     units = [axis.unit for axis in multiscale.axes if axis.unit is not None]
     physical = base is not None and (any(s != 1 for s in base.scale or ()) or any(t != 0 for t in base.translation or ()))
     stated = any("stated" in (level.scale_provenance, level.translation_provenance) for level in multiscale.levels)
-    if not (physical or units or (stated and stated_ladder(multiscale.method, [axis.name for axis in multiscale.axes]) is None)):
+    names = [axis.name for axis in multiscale.axes]
+    told = stated_ladder(multiscale.method, names) is not None or stated_windows(multiscale.method, names) is not None
+    if not (physical or units or (stated and not told)):
         return []
     said = f"scale {list(base.scale)}" if base is not None and base.scale else "scale"
     message = f"{target} has no words for {said}, translation and unit ({', '.join(units) or 'none'})"

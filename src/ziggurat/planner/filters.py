@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ziggurat.geometry import AxisWindows
 from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, grids_of, n_roots, needed_text, peak_bytes
 from ziggurat.planner.table import size_text
 from ziggurat.planner.tiles import Grids, Pass, Shape, candidates, count_reads, n_tiles, root_level
@@ -36,9 +37,13 @@ class Inlet:
     halo: Shape
     up: bool
     """True when the source is coarser than the output (expansion)."""
+    windows: tuple[AxisWindows, ...] = ()
+    """Windows of any length, in place of factors."""
 
     def window(self, axis: int, start: int, stop: int) -> tuple[int, int]:
         """Returns the half-open range of source samples, clipped, that output samples `[start, stop)` need."""
+        if self.windows:
+            return self.windows[axis].samples(start, stop)
         f, h, n = self.factors[axis], self.halo[axis], self.shape[axis]
         low, high = (start // f - h, -(-stop // f) + h) if self.up else (start * f - h, stop * f + h)
         return max(0, low), min(n, high)
@@ -80,7 +85,7 @@ def filter_schedule(work: Work, smooth: Filter, *, differences: bool, residual: 
         passes: list[Pass] = []
         peak = PROCESS_BYTES
         if work.writes_base or work.copies_base:
-            one, most = _copy_pass(work, threads, memory)
+            one, most = copy_pass(work, threads, memory)
             passes.append(one)
             peak = max(peak, most)
         for what, k in stages(len(work.shapes), differences=differences, residual=residual):
@@ -97,7 +102,8 @@ def filter_schedule(work: Work, smooth: Filter, *, differences: bool, residual: 
         threads //= 2
 
 
-def _copy_pass(work: Work, threads: int, memory: int) -> tuple[Pass, int]:
+def copy_pass(work: Work, threads: int, memory: int) -> tuple[Pass, int]:
+    """Returns the pass that copies the base, and its peak bytes."""
     grids = grids_of(work, (0,))
     grids = Grids(grids.shapes, grids.factors, grids.source_chunks, (work.chunks if work.writes_base else None,))
     best, lowest = None, 2**62

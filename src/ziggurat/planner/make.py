@@ -16,7 +16,8 @@ from ziggurat.planner.choices import Form, Probes, Shape, Target
 from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_seconds, schedule
 from ziggurat.planner.options import BuildOptions, finite, per_axis
 from ziggurat.planner.plan import Base, BuildPlan, LevelPlan
-from ziggurat.problems import OptionError
+from ziggurat.planner.spans import said_windows
+from ziggurat.problems import LayoutError, OptionError
 from ziggurat.reductions import Reduction
 
 DEFAULT_MEMORY = 2 * 2**30
@@ -54,19 +55,25 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
     kind, row = choices.choose_kind(info, axes, options)
     form, form_notes = choices.choose_form(info, axes, options, target)
     frame = _frame(info, axes, options, form)
+    windows = said_windows(options, frame.shape, frame.axes, frame.scale)
+    if any(not w.is_regular for level in windows for w in level) and form.layout != "multiscales@0.1":
+        form, form_notes = _form_of_groups(info, axes, options, target)
+        frame = _frame(info, axes, options, form)
+        windows = said_windows(options, frame.shape, frame.axes, frame.scale)
     if options.reduction is not None:
         row = reductions.resolve(options.reduction, [axis.name for axis in frame.axes])  # in the order in which they are written
     known = frame.scale if frame.scale_is_known else None
     chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, known, options)
-    ladder = choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)
+    ladder = () if windows else choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)
     dtype = choices.checked_dtype(info, options)
     base = _base(info, target, options, form, chunks, dtype)
-    shapes = geometry.level_shapes(frame.shape, ladder)
+    shapes = (frame.shape, *(tuple(w.n for w in level) for level in windows)) if windows else geometry.level_shapes(frame.shape, ladder)
     memory = options.memory_bytes or min(probes.ram_bytes // 4, DEFAULT_MEMORY)
     shards = choices.choose_shards(shapes, chunks, dtype.itemsize, form, frame.axes, options, memory)
     if base == "verbatim" and info.array.shards is not None:
         shards[0] = info.array.shards
-    levels = _levels(frame, row, ladder, chunks, shards, dtype, choices.choose_names(len(shapes), info.path if target.in_place else None, options))
+    names = choices.choose_names(len(shapes), info.path if target.in_place else None, options)
+    levels = _levels(frame, row, ladder, chunks, shards, dtype, names) if not windows else _resampled(frame, row, windows, chunks, shards, dtype, names)
     plan = BuildPlan(
         source=info.location,
         target=target.location,
@@ -217,6 +224,51 @@ def _levels(
     return tuple(out)
 
 
+def _form_of_groups(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions, target: Target) -> tuple[Form, tuple[str, ...]]:
+    """Returns a form for groups of unlike lengths, which no scale can place. Raises LayoutError where another one was said."""
+    mean = "the mean step is written as scale, the cuts in metadata.kwargs.windows"
+    said = options.layout or target.layout
+    if said is None and not target.in_place:
+        form, notes = choices.choose_form(info, axes, replace(options, layout="multiscales@0.1"), target)
+        return replace(form, zarr_format=target.zarr_format or 3, separator="/"), (
+            *notes,
+            f"multiscales@0.1 because groups of unlike lengths have no scale; {mean}",
+        )
+    if not options.force:
+        raise LayoutError(f"layout: groups differ in length, and no scale in {said or 'this layout'} places them; say layout='multiscales@0.1', or force=True")
+    form, notes = choices.choose_form(info, axes, options, target)
+    return form, (*notes, f"groups differ in length: {mean}; other readers will place samples by the mean step")
+
+
+def _resampled(
+    frame: _Frame,
+    row: Reduction,
+    windows: Sequence[tuple[geometry.AxisWindows, ...]],
+    chunks: Shape,
+    shards: Sequence[Shape | None],
+    dtype: np.dtype[np.generic],
+    names: Sequence[str],
+) -> tuple[LevelPlan, ...]:
+    """Returns the base and its levels of any windows: each from the base."""
+    base = _levels(frame, row, (), chunks, shards[:1], dtype, names[:1])[0]
+    levels = [base]
+    for k, level in enumerate(windows, start=1):
+        factors = tuple(w.factor for w in level)
+        levels.append(
+            replace(
+                base,
+                path=names[k],
+                shape=tuple(w.n for w in level),
+                dtype=row.level_dtype(dtype).name,
+                shards=shards[k],
+                scale=geometry.level_scale(frame.scale, factors),
+                translation=geometry.level_translation(frame.scale, frame.translation, factors, row.anchor),
+                windows=level,
+            )
+        )
+    return tuple(levels)
+
+
 def _shard_notes(levels: Sequence[LevelPlan], options: BuildOptions) -> tuple[str, ...]:
     first = next((level for level in levels if level.shards), None)
     if first is None or options.shards is not None:
@@ -254,6 +306,13 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         smooth = reductions.bind_filter(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape)
         differences, residual = row.stores == "differences", plan.residual_base is not None
         cut = filter_schedule(work, smooth, differences=differences, residual=residual, memory=plan.memory_bytes, threads=plan.threads)
+    elif plan.is_resampled:
+        from ziggurat.planner.resampling import resample_schedule
+
+        windows = [level.windows for level in plan.levels[1:] if level.windows is not None]
+        bound = [reductions.bind_windows(row, dtype, level, nodata=plan.nodata, weighing=weighing) for level in windows]
+        n_values = max(len(one.folding.carry_dtypes(2)) for one in bound)
+        cut = resample_schedule(work, windows, n_values=n_values, memory=plan.memory_bytes, threads=plan.threads)
     elif not ladder and plan.base == "stays":
         cut = Schedule((), plan.threads, PROCESS_BYTES)
     else:

@@ -44,6 +44,8 @@ class BuildOptions:
     `missing` says what a window with missing samples becomes (`"skip"`: the others count; `"propagate"`: it is missing), `min_valid`
     which share of its weight must be valid; `weights` is a rule (`"area"`, `"area_wgs84"`, `"cos_lat"`), an array, a path, 1-D
     arrays by axis name, or a function of a region; `coverage` stores the valid share of every level; `levels` counts the base;
+    `level_shapes` and `level_scales` say, per level above the base, its shape or its sample steps, whatever factor that is;
+    `groups` says by axis name, per level, the cuts between groups of base samples, 0 first and the axis's length last;
     `scale` and `translation` are those of the base, in `unit`; `memory` is in
     bytes or a text such as `"2GiB"`; `names` is a template (`"G{k}"`) or a list that begins with the base's name; `codecs`
     is a text such as `"zstd 3"`. Raises OptionError.
@@ -76,6 +78,9 @@ class BuildOptions:
     min_valid: float | None = None
     weights: Weights | None = None
     coverage: bool = False
+    level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None
+    level_scales: Sequence[Numbers] | None = None
+    groups: Mapping[str, Sequence[Sequence[int]]] | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):

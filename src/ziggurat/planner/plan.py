@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from ziggurat.geometry import AxisWindows
 from ziggurat.model import JSON, Axis, Kind
 from ziggurat.planner.options import Durability
 from ziggurat.planner.tiles import Pass, Shape, n_tiles
@@ -37,6 +38,8 @@ class LevelPlan:
     shards: Shape | None
     scale: tuple[float, ...]
     translation: tuple[float, ...]
+    windows: tuple[AxisWindows, ...] | None = None
+    """Where no whole factor leads from the base to this level: its windows; `factors` and `cumulative` are then ones."""
 
     @property
     def n_chunks(self) -> int:
@@ -119,6 +122,11 @@ class BuildPlan:
         return len(self.levels)
 
     @property
+    def is_resampled(self) -> bool:
+        """True when levels have windows that are no boxes of whole factors."""
+        return any(level.windows is not None for level in self.levels)
+
+    @property
     def word(self) -> str:
         """The reduction's bare name."""
         return word_of(self.reduction)
@@ -139,7 +147,7 @@ class BuildPlan:
         values = {k: _tupled(v) for k, v in document.items() if k != "plan"}
         try:
             values["axes"] = tuple(Axis(**a) for a in document["axes"])
-            values["levels"] = tuple(LevelPlan(**{k: _tupled(v) for k, v in x.items()}) for x in document["levels"])
+            values["levels"] = tuple(map(_level, document["levels"]))
             values["passes"] = tuple(Pass(**{k: _tupled(v) for k, v in x.items()}) for x in document["passes"])
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
@@ -155,6 +163,13 @@ class BuildPlan:
         from ziggurat.planner.table import table
 
         return table(self)
+
+
+def _level(document: dict[str, Any]) -> LevelPlan:
+    values = {k: _tupled(v) for k, v in document.items()}
+    if document["windows"] is not None:
+        values["windows"] = tuple(AxisWindows(**{k: _tupled(v) for k, v in w.items()}) for w in document["windows"])
+    return LevelPlan(**values)
 
 
 def _plain(value: object) -> Any:

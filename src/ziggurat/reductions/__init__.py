@@ -25,6 +25,7 @@ from ziggurat.reductions.ports import (
     difference_dtype,
     word_of,
 )
+from ziggurat.reductions.resampling import Resampler, bind_windows, resample_array
 from ziggurat.reductions.smoothing import expanded_dtype
 from ziggurat.reductions.table import TABLE
 from ziggurat.reductions.whole import counts_of, reconstruct, reduce_array, weighed
@@ -43,6 +44,7 @@ __all__ = [
     "Pads",
     "Parameter",
     "Reduction",
+    "Resampler",
     "Said",
     "Setting",
     "Weighing",
@@ -50,6 +52,7 @@ __all__ = [
     "as_nodata",
     "bind",
     "bind_filter",
+    "bind_windows",
     "by_axis",
     "check_weighing",
     "counts_of",
@@ -61,6 +64,7 @@ __all__ = [
     "reconstruct",
     "reduce_array",
     "reduction",
+    "resample_array",
     "resolve",
     "weighed",
     "word_of",

@@ -201,6 +201,8 @@ class Reduction:
     """What travels up the walk; with sums weights where something is missing, with moments always."""
     weighs: Literal["nothing", "validity", "weights"] = "nothing"
     """What its folding takes from outside: nothing (missing samples are NaN or nodata); masks and `min_valid`; weights too."""
+    spans: Literal["factors", "groups", "any"] = "factors"
+    """Which windows it is known for: boxes of whole factors; groups of whole samples; any, so that a border may cut samples."""
     halo: bool = False
     """True when samples beyond the window are read, so that levels are built one after another."""
     stores: Stores = "samples"

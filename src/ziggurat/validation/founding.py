@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ziggurat import geometry
 from ziggurat.layouts.rules import problem
-from ziggurat.layouts.series import stated_ladder
+from ziggurat.layouts.series import stated_ladder, stated_windows
 from ziggurat.problems import Problem
 from ziggurat.validation.case import Case, Check, same_dtype, should_be
 
@@ -57,7 +57,8 @@ def check_stated_factors(case: Case) -> Iterator[Problem]:
 def check_resized(case: Case) -> Iterator[Problem]:
     """MS019: sizes that no whole factor explains; sizes are compared with the base only."""
     base = case.arrays[0] if case.arrays else None
-    if base is None or stated_ladder(case.multiscale.method, [axis.name for axis in case.multiscale.axes]) is not None:
+    names = [axis.name for axis in case.multiscale.axes]
+    if base is None or stated_ladder(case.multiscale.method, names) is not None or stated_windows(case.multiscale.method, names) is not None:
         return
     for k, info in case.present():
         pairs = zip(base.shape, info.shape, strict=True) if info.ndim == base.ndim else ()
