@@ -303,6 +303,11 @@ def test_the_command_line_says_the_same(tmp_path: Path) -> None:
         a, b = (zarr.open_array(str(tmp_path / f"{name}.zarr" / str(k)), mode="r")[...] for name in "ab")
         np.testing.assert_array_equal(a, b)
     assert zarr.open_array(str(tmp_path / "c.zarr/1"), mode="r").shape == (25, 34)
+    groups = ["--groups", "y=0,10,30,61", "--groups", "y=0,61", "-c", "16", "--quiet"]
+    assert run(["build", str(tmp_path / "field.npy"), str(tmp_path / "d.zarr"), *groups]) == 0
+    np.testing.assert_allclose(zarr.open_array(str(tmp_path / "d.zarr/1"), mode="r")[1], FIELD[10:30].mean(axis=0), rtol=1e-13)
+    assert zarr.open_array(str(tmp_path / "d.zarr/2"), mode="r").shape == (1, 83)
+    assert run(["build", str(tmp_path / "field.npy"), str(tmp_path / "e.zarr"), "--groups", "y", "--quiet"]) == 2
 
 
 # ---------------------------------------------------------------- bad input: one sentence each

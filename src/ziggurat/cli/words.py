@@ -72,6 +72,19 @@ def per_level(kind: type[int] | type[float], example: str) -> Callable[[click.Co
     return parse
 
 
+def groups(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+    """Returns the cuts between groups by axis name; an axis that is said again goes on with its next level. Raises click.BadParameter."""
+    found: dict[str, list[list[int]]] = {}
+    for text in texts:
+        name, is_named, cuts = text.partition("=")
+        numbers = [scalar(part.strip()) for part in cuts.split(",")]
+        whole = [n for n in numbers if isinstance(n, int)]
+        if not is_named or not name.strip() or len(whole) < len(numbers):
+            raise click.BadParameter(f"{text!r}: expected an axis and the cuts along it, such as time=0,24,48")
+        found.setdefault(name.strip(), []).append(whole)
+    return found or None
+
+
 def steps(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
     """Returns one step of factors, or a ladder of them when the option was repeated or has `;` in it.
 
