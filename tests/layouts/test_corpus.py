@@ -166,7 +166,11 @@ def test_opening_lists_nothing_and_reads_no_more_than_it_must(fixture: Fixture) 
     result = layouts.read(DocumentNode(get, names, location="counted"))
     n_arrays = len({level.path for m in result.multiscales for level in m.levels})
     # In Zarr v2 a base must be asked beside its own document for the names of its axes, where the layout does not state them.
-    extra = len({m.levels[0].path for m in result.multiscales}) if fixture.layout in ("multiscales@0.1", "ome-zarr@0.1", "ome-zarr@0.2", "geozarr@0.1") else 0
+    extra = (
+        len({m.levels[0].path for m in result.multiscales})
+        if fixture.layout in ("multiscales@0.1", "ome-zarr@0.1", "ome-zarr@0.2", "geozarr@0.1", "multivec@0.1")
+        else 0
+    )
     # Where levels are groups, the consolidated copy names what is in them.
     extra += fixture.layout in COPIED
     # Names of dimensions and coordinates stand in documents of their own.

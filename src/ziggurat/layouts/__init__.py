@@ -17,6 +17,7 @@ from ziggurat.layouts import (
     geozarr_tms,
     itk,
     multiscales01,
+    multivec,
     ndpyramid,
     ome_zarr,
 )
@@ -63,6 +64,7 @@ LAYOUTS: tuple[Layout, ...] = (
     geozarr_tms.LAYOUT,
     ndpyramid.LAYOUT,
     ndpyramid.EARLY_LAYOUT,
+    multivec.LAYOUT,
     multiscales01.LAYOUT,
 )
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""

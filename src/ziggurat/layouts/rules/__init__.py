@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ziggurat.layouts.rules.common import COMMON
 from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
+from ziggurat.layouts.rules.genomics import MULTIVEC
 from ziggurat.layouts.rules.geozarr import GEOZARR
 from ziggurat.layouts.rules.n5 import COSEM
 from ziggurat.layouts.rules.ome import OME
@@ -24,6 +25,7 @@ __all__ = [
     "DEEP",
     "FOUNDING",
     "GEOZARR",
+    "MULTIVEC",
     "OME",
     "OURS",
     "RULES",
@@ -40,6 +42,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     XARRAY_FAMILY,
     COSEM,
     GEOZARR,
+    MULTIVEC,
     COMMON,
     DEEP,
 )
