@@ -854,11 +854,32 @@ def test_integer_means_are_exact_for_every_size_and_factor(dtype: str, record_pr
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize("row", FOLDED, ids=lambda row: row.name)
+def test_every_row_in_every_dtype_size_and_factor(row: Reduction, record_property: Callable[[str, object], None]) -> None:
+    """Lines of 1 to 40 samples, factors of 1 to 5, two levels, 0 to 100 % missing, in C and Fortran order and both byte orders."""
+    rng, n_cases = np.random.default_rng(0), 0
+    for dtype, n, f in itertools.product(row.dtypes, range(1, 41), range(1, 6)):
+        base = samples(rng, dtype, (n, 3), n_cases % 4)
+        nodata: Number = None
+        if base.dtype.kind != "b":
+            holes = rng.random(base.shape) < (0, 0.1, 0.5, 0.9, 1)[n_cases % 5]
+            nodata = 3 if base.dtype.kind in "ui" else None
+            base[holes] = math.nan if nodata is None else nodata
+        seen = np.asfortranarray(base) if n_cases % 3 == 0 else base.astype(base.dtype.newbyteorder(">")) if n_cases % 3 == 1 else base
+        ladder = [(f, 1), (1 + n % 3, 2)]
+        for found, expected in zip(reduce_array(row, seen, ladder, nodata=nodata), expected_levels(row, base, ladder, nodata), strict=True):
+            assert_same(row, found, expected, f"{row.name} {dtype} {n} {f}")
+        n_cases += 1
+    record_property("cases", n_cases)
+
+
+@pytest.mark.prove
 @pytest.mark.parametrize(
     "sampled",
     [
         test_levels_with_missing_samples_equal_brute_force,
         test_integer_means_are_exact_from_the_base,
+        test_quantiles_of_integers_are_exact_for_every_q,
         test_tiles_do_not_change_a_bit,
         test_two_steps_equal_one_where_a_reduction_composes,
         test_filters_do_not_depend_on_tiles_by_a_bit,

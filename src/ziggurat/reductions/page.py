@@ -20,7 +20,8 @@ nodata value; masks, `min_valid` and coverage (validity); weights too. [missing.
 
 What there is to say about a reduction stands in brackets behind its name, on the command line as in Python: `quantile(q=0.9)`,
 `mode(ignore=0)`. The metadata keeps it all: `type` is the bare word, `metadata.kwargs.reduction` the whole. Where a reduction
-does not compose, `source=base` makes every level from the base all the same, and `metadata.kwargs.source` says so.
+does not compose, `source=base` makes every level from the base all the same, and `metadata.kwargs.source` says so;
+[from_base.md](from_base.md) shows what that matters.
 """
 
 TAIL = """## What each axis wants
