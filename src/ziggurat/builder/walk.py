@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,6 +42,18 @@ class _Pending:
     carry: Carry
     left: int
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Stretch(NamedTuple):
+    """The part of a stored chunk that lies in a tile, along one axis."""
+
+    chunk: int
+    source: slice
+    """Where it lies in the chunk."""
+    place: slice
+    """Where it lies in the tile."""
+    is_first: bool
+    """True when it begins the chunk."""
 
 
 class _Local(threading.local):
@@ -86,6 +98,10 @@ class Walk:
         self._pending: dict[tuple[int, Index], _Pending] = {}
         self._spare: dict[int, list[tuple[AnyArray, ...]]] = {}
         self._tallies = Tallies()
+        # geometry that is asked for again and again; two threads may both work out an entry, which is the same
+        self._stretched: dict[tuple[int, int, int], tuple[_Stretch, ...]] = {}
+        self._nests: dict[tuple[int, Shape], tuple[tuple[Index, tuple[slice, ...]], ...]] = {}
+        self._counted: dict[tuple[int, int, int, int], tuple[tuple[slice, int], ...]] = {}
 
     @property
     def hands_up(self) -> bool:
@@ -164,10 +180,14 @@ class Walk:
     def _counts(self, k: int, box: Box) -> Counts:
         """Returns per axis (slice inside the tile, base samples per window): whole windows, then the partial one."""
         out = []
-        for (low, high), f, n in zip(box, self._cumulative[k], self._shapes[0], strict=True):
-            whole = max(low, min(high, n // f))
-            parts = ((slice(0, whole - low), f), (slice(whole - low, high - low), n - n // f * f))
-            out.append(tuple(p for p in parts if p[0].stop > p[0].start))
+        for axis, (low, high) in enumerate(box):
+            found = self._counted.get((k, axis, low, high))
+            if found is None:
+                f, n = self._cumulative[k][axis], self._shapes[0][axis]
+                whole = max(low, min(high, n // f))
+                parts = ((slice(0, whole - low), f), (slice(whole - low, high - low), n - n // f * f))
+                found = self._counted[k, axis, low, high] = tuple(p for p in parts if p[0].stop > p[0].start)
+            out.append(found)
         return tuple(out)
 
     def _boxes_under(self, root: Index) -> Iterator[tuple[int, Box]]:
@@ -217,43 +237,41 @@ class Walk:
 
     def _leaf(self, box: Box) -> AnyArray:
         """Returns the base samples of a tile or a part of it; valid until this thread's next leaf."""
-        chunks = self._reader.chunks
-        spans = [range(low // c, -(-high // c)) for (low, high), c in zip(box, chunks, strict=True)]
-        chunk = self._buffer("chunk", chunks, self._reader.dtype)
-        if all(len(s) == 1 for s in spans):
-            j = tuple(s.start for s in spans)
-            self._read(j, chunk, box)
-            block = chunk[tuple(slice(low - x * c, high - x * c) for (low, high), x, c in zip(box, j, chunks, strict=True))]
+        chunk = self._buffer("chunk", self._reader.chunks, self._reader.dtype)
+        axes = [self._stretches(axis, low, high) for axis, (low, high) in enumerate(box)]
+        if all(len(stretches) == 1 for stretches in axes):
+            parts = [stretches[0] for stretches in axes]
+            self._read(parts, chunk)
+            block = chunk[tuple([part.source for part in parts])]
         else:
-            shape = tuple(high - low for low, high in box)
             block = self._buffer("tile", tuple(min(t, n) for t, n in zip(self._tiles[0], self._shapes[0], strict=True)), self._reader.dtype)
-            block = block[tuple(slice(0, n) for n in shape)]
-            for j in itertools.product(*spans):
-                self._paste(j, box, chunk, block)
+            block = block[tuple(slice(0, high - low) for low, high in box)]
+            for some in itertools.product(*axes):
+                self._read(some, chunk)
+                block[tuple([part.place for part in some])] = chunk[tuple([part.source for part in some])]
         if 0 in self._emits:
             self._write(box, block)
         return block
 
-    def _paste(self, j: Index, box: Box, chunk: AnyArray, block: AnyArray) -> None:
-        """Reads one stored chunk and copies its part of the tile into `block`."""
-        source, place = [], []
-        for (low, high), x, c, f in zip(box, j, self._reader.chunks, self._first_factors, strict=True):
-            start, stop = max(low, x * c), min(high, x * c + c)
-            if self._picks and not hit(start, stop, f):
-                return
-            source.append(slice(start - x * c, stop - x * c))
-            place.append(slice(start - low, stop - low))
-        self._read(j, chunk, box)
-        block[tuple(place)] = chunk[tuple(source)]
+    def _stretches(self, axis: int, low: int, high: int) -> tuple[_Stretch, ...]:
+        """Returns the parts of stored chunks that lie in `[low, high)` of an axis; those without a wanted sample are left out."""
+        found = self._stretched.get((axis, low, high))
+        if found is None:
+            c = self._reader.chunks[axis]
+            step = self._factors[1][axis] if self._picks and self._pass.top else 1
+            parts = []
+            for x in range(low // c, -(-high // c)):
+                start, stop = max(low, x * c), min(high, x * c + c)
+                if hit(start, stop, step):
+                    parts.append(_Stretch(x, slice(start - x * c, stop - x * c), slice(start - low, stop - low), start == x * c))
+            found = self._stretched[axis, low, high] = tuple(parts)
+        return found
 
-    @property
-    def _first_factors(self) -> Shape:
-        return self._factors[1] if self._pass.top else (1,) * len(self._shapes[0])
-
-    def _read(self, j: Index, chunk: AnyArray, box: Box) -> None:
+    def _read(self, parts: Sequence[_Stretch], chunk: AnyArray) -> None:
         tally = self._mine()
         tally.n_chunk_reads += 1
-        if self._copier is None or any(not low <= x * c < high for (low, high), x, c in zip(box, j, self._reader.chunks, strict=True)):
+        j = tuple([part.chunk for part in parts])
+        if self._copier is None or not all(part.is_first for part in parts):
             self._reader.read(j, chunk)
         else:
             n_bytes = self._copier.read(j, chunk)
@@ -285,23 +303,32 @@ class Walk:
         shape = tuple(high - low for low, high in box)
         dtypes = self._bound.carry_dtypes(k)
         out = Carry(tuple(self._buffer((k, n), shape, d) for n, d in enumerate(dtypes)))
-        for child in self._children(k, box):
-            self._into(k, i, child, self._make(k - 1, child), out)
+        first = [low * f // t for (low, _), f, t in zip(box, self._factors[k], self._tiles[k - 1], strict=True)]
+        for offset, place in self._nest(k, shape):
+            carry = self._make(k - 1, tuple([a + b for a, b in zip(first, offset, strict=True)]))
+            weights = self._bound.fold(k, carry, self._factors[k], tuple([v[place] for v in out.values]))
+            if weights is not None:
+                self._add_weights(k, i, place, weights, out)
         self._emit(k, i, out)
         return out
+
+    def _nest(self, k: int, shape: Shape) -> tuple[tuple[Index, tuple[slice, ...]], ...]:
+        """Returns the children of a tile of `shape` at level `k`: their offset from the first one, and where their windows lie in the tile."""
+        found = self._nests.get((k, shape))
+        if found is None:
+            axes = []
+            for n, f, t in zip(shape, self._factors[k], self._tiles[k - 1], strict=True):
+                step = t // f
+                axes.append([(x, slice(start, min(start + step, n))) for x, start in enumerate(range(0, n, step))])
+            found = tuple((tuple(x for x, _ in some), tuple(place for _, place in some)) for some in itertools.product(*axes))
+            self._nests[k, shape] = found
+        return found
 
     @property
     def _bound(self) -> Folding:
         if self._folding is None:
             raise AssertionError("a walk of one level has nothing to fold")
         return self._folding
-
-    def _into(self, k: int, i: Index, child: Index, carry: Carry, out: Carry) -> None:
-        """Folds a finished child into its place in tile `i` of level `k`."""
-        place = self._place(k, i, child)
-        weights = self._bound.fold(k, carry, self._factors[k], tuple(v[place] for v in out.values))
-        if weights is not None:
-            self._add_weights(k, i, place, weights, out)
 
     def _add_weights(self, k: int, i: Index, place: tuple[slice, ...], weights: AnyArray, out: Carry) -> None:
         """Puts weights in their place; what else is in the tile has the counts that geometry implies."""
@@ -357,7 +384,7 @@ class Walk:
                 left = sum(1 for _ in self._children(k, box))
                 spare = self._spare.get(k)
                 values = spare.pop() if spare else ()
-                if not values or values[0].shape != shape:
+                if not values or values[0].shape[: len(shape)] != shape:
                     values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))
                 entry = _Pending(Carry(values), left)
                 self._pending[(k, i)] = entry
@@ -405,42 +432,55 @@ class Walk:
 
     def _over(self, k: int, box: Box) -> Iterator[Index]:
         """Yields the tiles of level `k` over a box of base samples."""
-        spans = ((t * c, low, high) for t, c, (low, high) in zip(self._tiles[k], self._cumulative[k], box, strict=True))
-        return itertools.product(*(range(low // size, -(-high // size)) for size, low, high in spans))
+        return itertools.product(*(range(a, b) for a, b in self._reached(k, box)))
+
+    def _reached(self, k: int, box: Box) -> Box:
+        """Returns per axis the first tile of level `k` over a box of base samples, and the one behind the last."""
+        return tuple((low // (t * c), -(-high // (t * c))) for t, c, (low, high) in zip(self._tiles[k], self._cumulative[k], box, strict=True))
 
     def _spread(self, leaf: Index, roots: Sequence[Index]) -> list[tuple[Index, Carry | None]]:
-        """Makes a tile of level 0, as far as it lies under `roots`, and folds its parts straight into the shared tiles of level 1.
+        """Makes a tile of level 0, as far as it lies under `roots`, and gives what it folds to to the shared tiles of level 1.
 
         Returns the roots that are thereby complete, and what they give.
         """
         under = [self._footprint(self._pass.root, root) for root in roots]
-        spans = zip(self.box(0, leaf), *under, strict=True)
-        box = tuple((max(own[0], min(r[0] for r in rest)), min(own[1], max(r[1] for r in rest))) for own, *rest in spans)
-        carry = self._base(box)
+        box = tuple(
+            (max(low, min(low for low, _ in ends)), min(high, max(high for _, high in ends)))
+            for (low, high), *ends in zip(self.box(0, leaf), *under, strict=True)
+        )
+        wanted = [self._reached(1, footprint) for footprint in under]
+        given = self._folded(box)
+        reached = tuple((low // f, -(-high // f)) for (low, high), f in zip(box, self._factors[1], strict=True))
         finished = []
         for i in self._over(1, box):
-            if len(roots) > 1 or self._pass.root > 1:
-                inside = self._footprint(1, i)
-                if next(self._over(self._pass.root, inside)) not in roots:
-                    continue
+            if not any(all(a <= x < b for x, (a, b) in zip(i, fed, strict=True)) for fed in wanted):
+                continue
             entry = self._entry(1, i)
-            self._fold_part(i, box, carry, entry)
+            self._paste(i, reached, given, entry)
             if self._is_complete(1, i, entry):
                 made = self._rise(1, i, self._finish(1, i, entry), self._pass.root)
                 if made is not None:
                     finished.append(made)
         return finished
 
-    def _fold_part(self, i: Index, box: Box, carry: Carry, entry: _Pending) -> None:
-        """Folds the part of a tile of base samples that lies under a tile of level 1 into its place there."""
-        part = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, self._footprint(1, i), strict=True))
-        inside = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, box, strict=True))
-        child = Carry(tuple(v[inside] for v in carry.values), None if carry.weights is None else carry.weights[inside])
-        place = tuple(slice(a // f - x * t, -(-b // f) - x * t) for (a, b), f, x, t in zip(part, self._factors[1], i, self._tiles[1], strict=True))
-        weights = self._bound.fold(1, child, self._factors[1], tuple(v[place] for v in entry.carry.values))
-        if weights is not None:
+    def _folded(self, box: Box) -> Carry:
+        """Returns what base samples give to level 1; valid until this thread's next one."""
+        carry = self._base(box)
+        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(box, self._factors[1], strict=True))
+        values = tuple(self._buffer(("given", n), shape, d) for n, d in enumerate(self._bound.carry_dtypes(1)))
+        return Carry(values, self._bound.fold(1, carry, self._factors[1], values))
+
+    def _paste(self, i: Index, reached: Box, given: Carry, entry: _Pending) -> None:
+        """Copies the part of what base samples give to level 1 that lies in a tile there into its place."""
+        own = self.box(1, i)
+        part = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(reached, own, strict=True))
+        inside = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, reached, strict=True))
+        place = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, own, strict=True))
+        for whole, values in zip(entry.carry.values, given.values, strict=True):
+            whole[place] = values[inside]
+        if given.weights is not None:
             with entry.lock:
-                self._add_weights(1, i, place, weights, entry.carry)
+                self._add_weights(1, i, place, given.weights[inside], entry.carry)
 
     # --- output
 

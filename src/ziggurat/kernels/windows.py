@@ -108,9 +108,14 @@ def _with_last(part: Part, axis: int, i: int) -> Part:
 
 
 def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+    if op is np.add and block.itemsize < out.itemsize and block.dtype.kind == out.dtype.kind and block.dtype.kind in "ui" and block.size:
+        _add_widening(block, factors, out)
+    else:
+        _fold_steps(block, factors, out, op)
+
+
+def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
     dtype = out.dtype
-    if op is np.add and block.itemsize == 1 and factors[-1] == 2 and _pairs_fit(block, dtype):
-        block, factors = _add_pairs(block, dtype), (*factors[:-1], 1)
     steps = _steps(block.shape, factors)
     if not steps:
         out[...] = block
@@ -128,17 +133,42 @@ def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None
         block = target
 
 
-def _pairs_fit(block: Array, dtype: np.dtype[Any]) -> bool:
-    """True when neighbours along the last axis of 8-bit samples can be added by viewing each pair as one 16-bit item."""
-    return dtype.kind == "u" and block.dtype.kind == "u" and dtype.itemsize >= 2 and block.shape[-1] % 2 == 0 and block.flags.c_contiguous and block.size > 0
+def _add_widening(block: Array, factors: Factors, out: Array) -> None:
+    """Adds integers into a wider type, in their own type as long as the largest of them leaves room: no casts, twice the vector width."""
+    inner = (*factors[:-1], 1)
+    if block.itemsize > 1 and max(inner) > 1 and _largest(block) * math.prod(inner) < 1 << (8 * block.itemsize - (block.dtype.kind == "i")):
+        sums = np.empty(window_shape(block.shape, inner), block.dtype)
+        _fold_steps(block, inner, sums, np.add)
+        block, factors = sums, (*(1 for _ in inner[1:]), factors[-1])
+    if factors[-1] == 2 and _pairs_fit(block, out.dtype, factors):
+        pairs = _add_pairs(block)
+        block, factors = pairs, (*factors[:-1], 1)
+    _fold_steps(block, factors, out, np.add)
 
 
-def _add_pairs(block: Array, dtype: np.dtype[Any]) -> Array:
-    """Returns the sums of neighbours along the last axis: two masks and one addition at full vector width, no casts."""
-    pairs = block.view(np.uint16)
-    total: Array = pairs >> np.uint16(8)
-    total += pairs & np.uint16(0xFF)
-    return total.astype(dtype, copy=False)
+def _largest(block: Array) -> int:
+    """Returns the largest magnitude of integers."""
+    largest = int(block.max())
+    return largest if block.dtype.kind == "u" else max(largest, -int(block.min()))
+
+
+def _pairs_fit(block: Array, dtype: np.dtype[Any], factors: Factors) -> bool:
+    """True when neighbours along the last axis are best added by viewing each pair as one item of twice the width.
+
+    That pays for 8-bit samples, and for wider ones when nothing else is left to add.
+    """
+    if block.dtype.kind != "u" or block.shape[-1] % 2 or not block.flags.c_contiguous:
+        return False
+    return block.itemsize == 1 or (2 * block.itemsize == dtype.itemsize and max(factors[:-1], default=1) == 1)
+
+
+def _add_pairs(block: Array) -> Array:
+    """Returns the sums of neighbours along the last axis: a shift, a mask and one addition at full vector width, no casts."""
+    pairs = block.view(f"u{2 * block.itemsize}")
+    kind, n_bits = pairs.dtype.type, 8 * block.itemsize
+    total: Array = pairs >> kind(n_bits)
+    total += pairs & kind((1 << n_bits) - 1)
+    return total
 
 
 def pick(block: Array, factors: Factors, out: Array) -> None:
