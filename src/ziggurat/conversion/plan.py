@@ -77,7 +77,7 @@ def upgrade_plan(documents: Hierarchy, *, to: str, transpose: Sequence[str] | No
     documents
         Every metadata document below the group: key relative to it (`0/.zarray`) -> JSON.
     to
-        Id of a layout, `ome-zarr@0.1` to `ome-zarr@0.5`.
+        Id of a layout, `ome-zarr@0.1` to `ome-zarr@0.6`.
     transpose
         Names of the axes in the order to store them in; None keeps the order.
     location
@@ -205,6 +205,7 @@ class _Upgrade:
         node, version = self.nodes[path], self._wanted
         attributes, ome = node.attributes, node.attributes.get("ome")
         if isinstance(ome, Mapping) and "version" in ome:
+            self._wrapped(path, ome, multiscales)
             return
         moved = [key for key in ome_zarr.WRAPPED_KEYS if series.is_block(key, attributes.get(key)) and (key != "multiscales" or multiscales)]
         if not moved:
@@ -226,6 +227,21 @@ class _Upgrade:
                 raise LayoutError(f"{path or self.location}: the attribute 'ome' holds something else, and {self.to} needs it; rename that attribute first")
             result = series.wrapped(result, moved, version)
         self.nodes[path] = node.with_attributes(result)
+
+    def _wrapped(self, path: str, ome: Mapping[str, JSON], multiscales: Sequence[Multiscale]) -> None:
+        """Carries what stands below `ome` to the wanted version, when that is later."""
+        version, found = self._wanted, series.stated_version(ome)
+        if found not in ome_zarr.FACTS or series.parse_version(str(found)) >= series.parse_version(version):
+            return
+        block: dict[str, JSON] = {**ome, "version": version}
+        if series.entries_of({"ome": ome}):
+            block["multiscales"] = [self._entry(path, index, entry, multiscales) for index, entry in enumerate(series.entries_of({"ome": ome}))]
+        for key in series.VERSIONED:
+            held = ome.get(key)
+            if isinstance(held, Mapping):
+                block[key] = series.upgraded_block(key, held, version, path or "root", self.problems)
+        node = self.nodes[path]
+        self.nodes[path] = node.with_attributes({**node.attributes, "ome": block})
 
     def _entry(self, path: str, index: int, entry: JSON, multiscales: Sequence[Multiscale]) -> JSON:
         """Returns one entry of `multiscales` in the wanted version; one that no layout can read stays as it is."""

@@ -19,6 +19,7 @@ RULES: Mapping[str, tuple[Requirement, str]] = MappingProxyType(
         "UPG008": ("NOTE", "Zarr v3, fill value"),  # a fill value was spelled as a string
         "UPG009": ("NOTE", "Zarr v3, array metadata"),  # an unknown key of an array's document is left out
         "UPG010": ("NOTE", "Zarr v3, codecs"),  # a codec outside v3's core
+        "UPG011": ("NOTE", "OME 0.6, multiscales metadata"),  # no translation is stated, which 0.6 gives a meaning
     }
 )
 

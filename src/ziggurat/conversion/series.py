@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from ziggurat.conversion.rules import problem
 from ziggurat.conversion.tree import NOTHING
+from ziggurat.layouts import ome_transforms
+from ziggurat.layouts.series import parts
 from ziggurat.model import JSON, Axis, Multiscale, kind_of
 from ziggurat.problems import LayoutError, Problem
 
@@ -121,7 +123,44 @@ def to_05(entry: Entry, _: Context) -> Entry:
     return without(entry, "version")
 
 
-STEPS: tuple[tuple[str, Callable[[Entry, Context], Entry]], ...] = (("0.2", to_02), ("0.3", to_03), ("0.4", to_04), ("0.5", to_05))
+def to_06(entry: Entry, context: Context) -> Entry:
+    """0.5 -> 0.6: the axes move below one coordinate system, and each dataset states one transformation that holds the whole of its geometry.
+
+    Where no level states a translation, 0.6 would read their first centres as coinciding; then the one that reading infers is written,
+    and said. Source: formats 2.6, 15.2.
+    """
+    axes = entry.get("axes")
+    ndim = len(axes) if isinstance(axes, list | tuple) else 0
+    whole = ome_transforms.Transform()
+    if "coordinateTransformations" in entry:
+        whole = _readable(entry["coordinateTransformations"], ndim, f"{context.loc}.coordinateTransformations")
+    old = list(parts(entry.get("datasets")))
+    places = [f"{context.loc}.datasets[{index}].coordinateTransformations" for index in range(len(old))]
+    own = [_readable(dataset.get("coordinateTransformations"), ndim, loc) for dataset, loc in zip(old, places, strict=True)]
+    silent = len(old) > 1 and all(transform.translation is None for transform in (*own, whole))
+    if silent:
+        message = "no level states a translation, which 0.6 gives a meaning; levels aligned at their lower corner are written, as they were read"
+        context.report("UPG011", ".datasets", message, "correct the translations if the reduction is known to be another")
+    levels = {level.path: level for level in context.multiscale.levels}
+    datasets: list[JSON] = []
+    for dataset, transform in zip(old, own, strict=True):
+        level = levels.get(_plain_path(dataset.get("path")))
+        inferred = level.translation if silent and level is not None else None
+        datasets.append({**dataset, "coordinateTransformations": [ome_transforms.joined(dataset, transform, whole, inferred)]})
+    systems: JSON = [{"name": ome_transforms.DEFAULT_SYSTEM, "axes": axes}]
+    changed: Entry = {"axes": systems, "datasets": datasets}
+    return {"coordinateSystems" if key == "axes" else key: changed.get(key, value) for key, value in without(entry, "coordinateTransformations").items()}
+
+
+def _readable(value: JSON, ndim: int, loc: str) -> ome_transforms.Transform:
+    """Returns a transformation that breaks no rule. Raises LayoutError for any other: what it means would be lost."""
+    transform, wrong = ome_transforms.transformations(value, ndim, loc)
+    if wrong:
+        raise LayoutError(f"{wrong[0].loc}: {wrong[0].message}; 0.6 states one transformation per dataset, so correct it first")
+    return transform
+
+
+STEPS: tuple[tuple[str, Callable[[Entry, Context], Entry]], ...] = (("0.2", to_02), ("0.3", to_03), ("0.4", to_04), ("0.5", to_05), ("0.6", to_06))
 """Version -> what makes an entry of it from one of the version before."""
 
 
@@ -140,6 +179,8 @@ def upgraded_block(name: str, block: Mapping[str, JSON], version: str, loc: str,
     """Returns `omero`, `image-label`, `plate` or `well` as `version` wants it; what it says of the data stays as it is."""
     if name == "plate" and parse_version(version) >= (0, 4):
         block = _plate_indices(block, loc, problems)
+    if parse_version(version) >= (0, 6):
+        return without(block, "version")
     if parse_version(version) >= (0, 5):
         if name == "omero":
             return without(block, "version")

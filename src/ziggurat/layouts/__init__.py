@@ -21,7 +21,7 @@ from ziggurat.layouts import (
     ndpyramid,
     ome_zarr,
 )
-from ziggurat.layouts.ports import Collecting, Described, Documents, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
+from ziggurat.layouts.ports import Collecting, Described, Documents, Drafting, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
@@ -34,6 +34,7 @@ __all__ = [
     "Collecting",
     "Described",
     "Documents",
+    "Drafting",
     "Evidence",
     "Facts",
     "Layout",
@@ -132,8 +133,10 @@ def find(layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> Layout:
 
 
 def version_of(layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> str:
-    """Returns the version in an id, the newest one when the id has none. Raises LayoutError like `find`."""
-    return layout_id.partition("@")[2] or find(layout_id, layouts).versions[-1]
+    """Returns the version in an id, the newest final one when the id has none. Raises LayoutError like `find`."""
+    layout = find(layout_id, layouts)
+    drafts = layout.drafts if isinstance(layout, Drafting) else ()
+    return layout_id.partition("@")[2] or next(version for version in reversed(layout.versions) if version not in drafts)
 
 
 def can_hold(axes: Sequence[Axis], layout_id: str, layouts: Sequence[Layout] = LAYOUTS) -> str | None:

@@ -25,23 +25,30 @@ class VersionFacts:
     """Of chunk keys; None when any will do."""
     wrapped: bool
     """True when everything lies below `ome`, which then states the version once; else at the root, each block with its version."""
-    axes: Literal["none", "letters", "objects"]
+    axes: Literal["none", "letters", "objects", "systems"]
+    """Not stated; their letters; objects; objects below the coordinate system that the datasets lead to."""
     n_axes: tuple[int, int]
     """The fewest and the most."""
-    transformations: bool
+    transformations: Literal["", "list", "single"]
+    """How a dataset states its geometry: not at all; a scale and a translation in a list; one transformation with input and output."""
     dimension_names: Literal["", "group", "array"]
     """Where the names of the axes are repeated: nowhere, `_ARRAY_DIMENSIONS` of the group, `dimension_names` of each array."""
+    draft: bool = False
+    """True when it is not final: read and checked, and written only when it is named."""
+    spellings: tuple[str, ...] = ()
+    """Other spellings of the version that count as it."""
 
 
 FACTS: Mapping[str, VersionFacts] = MappingProxyType(
     {
         facts.version: facts
         for facts in (
-            VersionFacts("0.1", 2, ".", False, "none", (5, 5), False, ""),
-            VersionFacts("0.2", 2, "/", False, "none", (5, 5), False, ""),
-            VersionFacts("0.3", 2, "/", False, "letters", (2, 5), False, "group"),
-            VersionFacts("0.4", 2, "/", False, "objects", (2, 5), True, ""),
-            VersionFacts("0.5", 3, None, True, "objects", (2, 5), True, "array"),
+            VersionFacts("0.1", 2, ".", False, "none", (5, 5), "", ""),
+            VersionFacts("0.2", 2, "/", False, "none", (5, 5), "", ""),
+            VersionFacts("0.3", 2, "/", False, "letters", (2, 5), "", "group"),
+            VersionFacts("0.4", 2, "/", False, "objects", (2, 5), "list", ""),
+            VersionFacts("0.5", 3, None, True, "objects", (2, 5), "list", "array"),
+            VersionFacts("0.6", 3, None, True, "systems", (2, 5), "single", "", draft=True, spellings=("0.6rc0",)),
         )
     }
 )

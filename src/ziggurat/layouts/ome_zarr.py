@@ -1,28 +1,40 @@
-"""OME-Zarr 0.1 to 0.5: one reader and one writer over a table of what each version says.
+"""OME-Zarr 0.1 to 0.6: one reader and one writer over a table of what each version says.
 
 Source: formats.md 2 and 15.2, 15.9, 15.11, 15.12; a version is a row of `FACTS` and nothing else.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from ziggurat.layouts import ome_collections
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ome_facts import FACTS, LETTERS, NAME, WRAPPED_KEYS, VersionFacts, facts_of, parsed_version
+from ziggurat.layouts.ome_transforms import (
+    DEFAULT_SYSTEM,
+    WORLD_SYSTEM,
+    Transform,
+    intrinsic,
+    plus,
+    single,
+    systems_of,
+    times,
+    transformations,
+    world_of,
+    written_single,
+    written_world,
+)
 from ziggurat.layouts.ports import Documents, Evidence, Member
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Container, Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
 
-__all__ = ["FACTS", "LAYOUT", "LETTERS", "NAME", "RULES", "WRAPPED_KEYS", "OmeZarrLayout", "VersionFacts", "can_hold", "facts_of", "locate", "parsed_version",
-           "stated_axes", "transformations"]  # fmt: skip
+__all__ = ["FACTS", "LAYOUT", "LETTERS", "NAME", "RULES", "WRAPPED_KEYS", "OmeZarrLayout", "VersionFacts", "axes_place", "can_hold", "facts_of", "locate",
+           "parsed_version", "stated_axes", "transformations"]  # fmt: skip
 
 RULES = listed.Rules(listed="OME001", datasets="OME002", path="OME003", local="OME003", array="OME003", order="OME004")
 _KNOWN = frozenset({"version", "name", "type", "metadata", "datasets", "axes", "coordinateTransformations"})
@@ -43,10 +55,11 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OmeZarrLayout:
-    """`ome-zarr@0.1` to `ome-zarr@0.5`."""
+    """`ome-zarr@0.1` to `ome-zarr@0.6`."""
 
     name: str = NAME
     versions: tuple[str, ...] = tuple(FACTS)
+    drafts: tuple[str, ...] = tuple(facts.version for facts in FACTS.values() if facts.draft)
     keys: tuple[str, ...] = ("multiscales", "omero", "ome")
 
     def containers(self, version: str) -> tuple[Container, ...]:
@@ -120,7 +133,7 @@ def can_hold(axes: Sequence[Axis], version: str) -> str | None:
         return f"there are {len(axes)} axes ({', '.join(names)}), and OME-Zarr {version} has {low if low == high else f'{low} to {high}'}"
     if len(set(names)) != len(names):
         return f"the names of the axes ({', '.join(names)}) are not unique"
-    return _wrong_order(axes, version) or (None if facts.axes == "objects" else _wrong_letters(names, version))
+    return _wrong_order(axes, version) or (None if facts.axes in ("objects", "systems") else _wrong_letters(names, version))
 
 
 def _wrong_order(axes: Sequence[Axis], version: str) -> str | None:
@@ -156,7 +169,7 @@ def locate(node: Node) -> Found | None:
     if isinstance(ome, Mapping) and "multiscales" in ome:
         stated = ome.get("version")
         version = parsed_version(stated)
-        known = version if version in FACTS and FACTS[version].wrapped else tuple(FACTS)[-1]
+        known = version if version in FACTS and FACTS[version].wrapped else _newest(ome["multiscales"])
         return Found(known, ome["multiscales"], "ome.multiscales", stated, f"'ome' states version {stated!r}")
     value = attributes.get("multiscales")
     if not isinstance(value, (list, tuple)):
@@ -172,6 +185,12 @@ def locate(node: Node) -> Found | None:
     if version in ("", "0.1") and node.zarr_format == 2:
         return _five_axes(node, value, stated)
     return None
+
+
+def _newest(value: JSON) -> str:
+    """Returns the version below `ome` that the keys of its multiscales tell, where the stated one does not."""
+    systems = any("coordinateSystems" in entry for entry in listed.parts(value))
+    return [facts.version for facts in FACTS.values() if facts.wrapped and (systems or not facts.draft)][-1]
 
 
 def _feature(entries: Sequence[Mapping[str, JSON]]) -> tuple[str, str] | None:
@@ -217,6 +236,8 @@ def _version_problems(node: Node, found: Found) -> list[Problem]:
     if stated is None:
         message = f"is absent; read as {found.version} because {found.reason}"
         problems.append(problem("OME016", at, message, f'write "{found.version}"', requirement="MUST" if facts.wrapped else "SHOULD"))
+    elif stated in facts.spellings:
+        pass
     elif stated != found.version and parsed_version(stated) == found.version:
         problems.append(problem("OME016", at, f'found {stated!r}; expected the string "{found.version}"', "write the plain version"))
     elif stated != found.version:
@@ -231,13 +252,6 @@ def _version_problems(node: Node, found: Found) -> list[Problem]:
 # --- reading -------------------------------------------------------------------------------------------------------------
 
 
-class Transform(NamedTuple):
-    """A scale and a translation, each None where the document states none that can be used."""
-
-    scale: tuple[float, ...] | None = None
-    translation: tuple[float, ...] | None = None
-
-
 def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multiscale, list[Problem]]:
     found, problems = listed.arrays(node, entry, RULES, names=facts.axes == "none")
     problems += listed.order_problem(entry, found, RULES)
@@ -247,8 +261,16 @@ def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multis
     problems += wrong
     positions, coarse_first = listed.order(found)
     ranked = [levels[j] for j in positions]
-    multiscale = listed.assembled(entry, ranked, axes, layout=f"{NAME}@{facts.version}", coarse_first=coarse_first, known=_KNOWN)
+    known = _KNOWN | ({"coordinateSystems"} if facts.axes == "systems" else set())
+    multiscale = listed.assembled(entry, ranked, axes, layout=f"{NAME}@{facts.version}", coarse_first=coarse_first, known=known)
+    if facts.axes == "systems":
+        multiscale = replace(multiscale, world=world_of(entry.raw, _system_name(entry.raw), len(axes)))
     return multiscale, problems
+
+
+def _system_name(raw: Mapping[str, JSON]) -> str | None:
+    system = intrinsic(raw, systems_of(raw, "")[0])
+    return None if system is None else system.name
 
 
 def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: VersionFacts, ndim: int) -> tuple[list[Level], list[Problem]]:
@@ -259,15 +281,19 @@ def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Vers
     whole = Transform()
     if facts.transformations:
         for j, dataset in enumerate(entry.datasets):
-            transform, wrong = transformations(dataset.get("coordinateTransformations"), ndim, f"{entry.loc}.datasets[{j}].coordinateTransformations")
+            value, loc = dataset.get("coordinateTransformations"), f"{entry.loc}.datasets[{j}].coordinateTransformations"
+            if facts.transformations == "single":
+                transform, wrong = single(value, ndim, loc, path=str(dataset["path"]), system=_system_name(entry.raw))
+            else:
+                transform, wrong = transformations(value, ndim, loc)
             own.append(transform)
             problems += wrong
             broken |= {j} if wrong else set()
-        if "coordinateTransformations" in entry.raw:
+        if "coordinateTransformations" in entry.raw and facts.transformations == "list":
             whole, wrong = transformations(entry.raw["coordinateTransformations"], ndim, f"{entry.loc}.coordinateTransformations")
             problems += wrong
     shifted = any(transform.translation is not None for transform in own)
-    if facts.transformations and not shifted and len(own) > 1:
+    if facts.transformations == "list" and not shifted and len(own) > 1:
         message = "no level states a translation; levels are read as aligned at their lower corner, which is inferred"
         problems.append(problem("OME015", f"{entry.loc}.datasets", message, "state the translation of every level"))
     levels = []
@@ -276,11 +302,11 @@ def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Vers
         level = Level(path=path, array=found[j], extra=extra)
         transform = own[j] if own else Transform()
         if transform.scale is not None:
-            level = replace(level, scale=_times(whole.scale, transform.scale), scale_provenance="stated")
+            level = replace(level, scale=times(whole.scale, transform.scale), scale_provenance="stated")
             if j in broken and transform.translation is None:
                 pass  # Nobody knows where it lies; the shapes tell.
             elif shifted or len(own) == 1:
-                t = _plus(_times(whole.scale, transform.translation or (0.0,) * ndim), whole.translation)
+                t = plus(times(whole.scale, transform.translation or (0.0,) * ndim), whole.translation)
                 level = replace(level, translation=t, translation_provenance="stated" if shifted or whole.translation else "absent")
             elif j == 0 and whole.translation is not None:
                 level = replace(level, translation=whole.translation, translation_provenance="stated")
@@ -288,61 +314,12 @@ def _levels(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Vers
     return levels, problems
 
 
-def _exact(value: float) -> Fraction:
-    return Fraction(repr(float(value)))
-
-
-def _times(outer: tuple[float, ...] | None, inner: tuple[float, ...]) -> tuple[float, ...]:
-    return inner if outer is None else tuple(float(_exact(a) * _exact(b)) for a, b in zip(outer, inner, strict=True))
-
-
-def _plus(inner: tuple[float, ...], outer: tuple[float, ...] | None) -> tuple[float, ...]:
-    return inner if outer is None else tuple(float(_exact(a) + _exact(b)) for a, b in zip(inner, outer, strict=True))
-
-
-def transformations(value: JSON, ndim: int, loc: str) -> tuple[Transform, list[Problem]]:
-    """Returns scale and translation of a list of transformations, and every rule that it breaks."""
-    if not isinstance(value, (list, tuple)):
-        found = "is absent" if value is None else f"is {word(value)}"
-        return Transform(), [problem("OME010", loc, f"{found}; expected a list with one scale", 'write [{"type": "scale", "scale": [...]}]')]
-    problems: list[Problem] = []
-    got: dict[str, tuple[float, ...] | None] = {}
-    for i, entry in enumerate(value):
-        kind = entry.get("type") if isinstance(entry, Mapping) else None
-        where = f"{loc}[{i}]"
-        if not isinstance(entry, Mapping) or kind not in ("scale", "translation"):
-            problems.append(problem("OME010", where, f"a transformation of type {kind!r}; expected 'scale' or 'translation'", "it is kept, not applied"))
-        elif kind in got:
-            problems.append(problem("OME010" if kind == "scale" else "OME011", where, f"a second {kind}; expected one", "multiply or add them into one"))
-        else:
-            if kind == "translation" and "scale" not in got:
-                problems.append(problem("OME011", where, "a translation before the scale; expected the scale first", "swap them and adapt the numbers"))
-            got[str(kind)], wrong = _vector(entry, str(kind), ndim, where)
-            problems += wrong
-    if "scale" not in got and not any(p.rule == "OME010" for p in problems):
-        problems.append(problem("OME010", loc, "holds no scale; expected exactly one", 'write {"type": "scale", "scale": [...]}'))
-    usable = not any(p.rule == "OME011" for p in problems)
-    return Transform(got.get("scale"), got.get("translation") if usable else None), problems
-
-
-def _vector(entry: Mapping[str, JSON], kind: str, ndim: int, loc: str) -> tuple[tuple[float, ...] | None, list[Problem]]:
-    value = entry.get(kind)
-    if "path" in entry and value is None:
-        return None, [problem("OME010", loc, f"the {kind} is stored in an array ({entry['path']!r}), which is not read", f"write the numbers under {kind!r}")]
-    if not isinstance(value, (list, tuple)) or len(value) != ndim:
-        found = f"{len(value)} numbers" if isinstance(value, (list, tuple)) else word(value) if kind in entry else "nothing"
-        return None, [problem("OME012", f"{loc}.{kind}", f"found {found} for {ndim} axes", "write one number per axis")]
-    numbers = [float(n) for n in value if isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) <= 1e300]
-    if len(numbers) != ndim or not all(math.isfinite(n) and (n > 0 or kind == "translation") for n in numbers):
-        expected = "finite numbers above zero" if kind == "scale" else "finite numbers"
-        return None, [problem("OME013", f"{loc}.{kind}", f"found {list(value)!r}; expected {expected}", "correct the numbers")]
-    return tuple(numbers), []
-
-
 def _axes(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: VersionFacts) -> tuple[tuple[Axis, ...], list[Problem]]:
     """Returns the axes that the version states, else those that it fixes, else what the arrays tell."""
     if facts.axes != "none":
-        axes, wrong = stated_axes(entry.raw.get("axes"), f"{entry.loc}.axes", facts)
+        value, loc, wrong = axes_place(entry.raw, entry.loc, facts)
+        axes, faults = stated_axes(value, loc, facts)
+        wrong = wrong if wrong and value is None else [*wrong, *faults]
         if axes:
             return axes, wrong
     else:
@@ -355,6 +332,17 @@ def _axes(entry: listed.Series, found: Sequence[ArrayInfo | None], facts: Versio
     if inferred and wrong:
         wrong = [replace(wrong[0], message=f"{wrong[0].message}; {inferred}"), *wrong[1:]]
     return axes, wrong
+
+
+def axes_place(raw: Mapping[str, JSON], loc: str, facts: VersionFacts) -> tuple[JSON, str, list[Problem]]:
+    """Returns the list of axes of a multiscale, its place in the document, and what is wrong with the way to it."""
+    if facts.axes != "systems":
+        return raw.get("axes"), f"{loc}.axes", []
+    systems, wrong = systems_of(raw, loc)
+    system = intrinsic(raw, systems)
+    if system is not None:
+        return system.axes, f"{loc}.coordinateSystems[{system.position}].axes", wrong
+    return raw.get("axes"), f"{loc}.axes", wrong
 
 
 def stated_axes(value: JSON, loc: str, facts: VersionFacts) -> tuple[tuple[Axis, ...], list[Problem]]:
@@ -425,22 +413,22 @@ def _written(multiscale: Multiscale, facts: VersionFacts) -> listed.Entry:
     if not same and facts.wrapped:
         entry.pop("version", None)
     listed.set_key(entry, "name", multiscale.name, listed.same_text(raw.get("name")))
-    _write_axes(entry, multiscale, facts)
+    system = _write_axes(entry, multiscale, facts)
     before = list(listed.parts(raw.get("datasets")))
     pairs = listed.matched(multiscale, before, keep_order=same)
     then = _as_read(raw, facts, multiscale.ndim) if same else {}
     untouched = all(_unchanged(level, then) for level, _ in pairs)
-    if not facts.transformations or not untouched:
+    if facts.transformations != "single" and (not facts.transformations or not untouched):
         # Every level is written with the whole of its geometry, so nothing may be applied after it.
         entry.pop("coordinateTransformations", None)
-    rewrite_all = "coordinateTransformations" in raw and not untouched
+    rewrite_all = facts.transformations == "list" and "coordinateTransformations" in raw and not untouched
     datasets: list[JSON] = []
     for level, dataset in pairs:
         new: listed.Entry = {"path": level.path, **level.extra} if dataset is None else dict(dataset)
         if not facts.transformations:
             new.pop("coordinateTransformations", None)
         elif rewrite_all or dataset is None or not _unchanged(level, then):
-            new["coordinateTransformations"] = _transforms(level)
+            new["coordinateTransformations"] = _transforms(level, facts, system)
         datasets.append(new)
     entry["datasets"] = datasets
     listed.set_key(entry, "type", multiscale.type, listed.same_text(raw.get("type")))
@@ -466,25 +454,57 @@ def _unchanged(level: Level, then: Mapping[str, Level]) -> bool:
     return same_scale and same_place
 
 
-def _transforms(level: Level) -> list[JSON]:
+def _transforms(level: Level, facts: VersionFacts, system: str) -> list[JSON]:
     """Returns scale, and translation where it is known: what shapes suggest of it is never written. Source: formats.md 15.2, 15.11."""
     if level.scale is None:
         raise LayoutError(f"level {level.path!r} has neither a scale nor an array to infer it from; take it off the series")
     known = level.translation is not None and level.translation_provenance in ("stated", "derived")
+    if facts.transformations == "single":  # where 0.6 reads silence as 0, what is inferred must be written
+        return written_single(level.path, level.scale, level.translation, system)
     scale: JSON = {"type": "scale", "scale": list(level.scale)}
     return [scale, {"type": "translation", "translation": list(level.translation or ())}] if known else [scale]
 
 
-def _write_axes(entry: listed.Entry, multiscale: Multiscale, facts: VersionFacts) -> None:
+def _write_axes(entry: listed.Entry, multiscale: Multiscale, facts: VersionFacts) -> str:
+    """Writes the axes where the version wants them; returns the name of the coordinate system that holds them, where there are any."""
     same = _is_read_from(multiscale, facts)
+    if facts.axes == "systems":
+        return _write_systems(entry, multiscale, facts, same=same)
+    entry.pop("coordinateSystems", None)
     raw = multiscale.raw.get("axes")
     forms = {isinstance(item, Mapping) for item in raw} if isinstance(raw, (list, tuple)) else set()
     if facts.axes == "none":
         entry.pop("axes", None)
     elif same and not stated_axes(raw, "", facts)[0] and all(axis.provenance != "stated" for axis in multiscale.axes):
-        return  # What the arrays tell was never in the document.
+        return ""  # What the arrays tell was never in the document.
     elif forms != {facts.axes == "objects"} or stated_axes(raw, "", facts)[0] != multiscale.axes:
         entry["axes"] = [_axis_object(axis) if facts.axes == "objects" else axis.name for axis in multiscale.axes]
+    return ""
+
+
+def _write_systems(entry: listed.Entry, multiscale: Multiscale, facts: VersionFacts, *, same: bool) -> str:
+    """Writes the axes below a coordinate system, and a rotation as the way from it into another; returns the system's name."""
+    raw = multiscale.raw if same else {}
+    found = systems_of(raw, "")[0]
+    system = intrinsic(raw, found)
+    name = DEFAULT_SYSTEM if system is None else system.name
+    axes: list[JSON] = [_axis_object(axis) for axis in multiscale.axes]
+    stated = raw.get("coordinateSystems")
+    systems: list[JSON] = list(stated) if isinstance(stated, (list, tuple)) else []
+    if not same:
+        entry.pop("axes", None)
+        entry.pop("coordinateTransformations", None)
+    if system is None and not (same and "axes" in raw):
+        systems.insert(0, {"name": name, "axes": axes})
+    elif system is not None and stated_axes(system.axes, "", facts)[0] != multiscale.axes:
+        kept = systems[system.position]
+        systems[system.position] = {**(kept if isinstance(kept, Mapping) else {}), "axes": axes}
+    if multiscale.world != world_of(raw, name, multiscale.ndim):
+        entry["coordinateTransformations"] = written_world(multiscale, name)
+        systems += [] if any(s.name == WORLD_SYSTEM for s in found) else [{"name": WORLD_SYSTEM, "axes": axes}]
+    if systems:
+        entry["coordinateSystems"] = systems
+    return name
 
 
 def _axis_object(axis: Axis) -> dict[str, JSON]:
@@ -496,6 +516,15 @@ def _lost(multiscale: Multiscale, facts: VersionFacts, loc: str) -> list[Problem
     lost = []
     if not facts.transformations:
         lost += listed.geometry_lost(multiscale, f"OME-Zarr {facts.version}", loc)
-    if multiscale.world is not None:
+    if multiscale.world is not None and facts.transformations != "single":
         lost.append(problem("LOSS002", loc, f"OME-Zarr {facts.version} has no words for a rotation", "keep it in an attribute of your own"))
+    if facts.transformations == "single" and not _is_read_from(multiscale, facts):
+        guessed = [level.path for level in multiscale.levels[1:] if level.translation_provenance == "inferred"]
+        if guessed:
+            message = f"the translation of {', '.join(map(repr, guessed))} is inferred from the shapes, and written because 0.6 reads silence as 0"
+            lost.append(problem("OME015", f"{loc}.datasets", message, "correct it when the reduction is known"))
+    further = len(systems_of(multiscale.raw, "")[0]) - 1
+    if further > 0 and facts.axes != "systems":
+        message = f"OME-Zarr {facts.version} has one coordinate system; {further} more and the transformations between them are left out"
+        lost.append(problem("LOSS008", f"{loc}.coordinateSystems", message, "take ome-zarr@0.6 to keep them"))
     return lost

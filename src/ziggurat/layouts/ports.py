@@ -167,6 +167,16 @@ class Linking(Writing, Protocol):
 
 
 @runtime_checkable
+class Drafting(Layout, Protocol):
+    """A layout with versions that are not final."""
+
+    @property
+    def drafts(self) -> tuple[str, ...]:
+        """Those of its versions that are written only when they are named."""
+        ...
+
+
+@runtime_checkable
 class Collecting(Protocol):
     """A layout whose nodes may hold other multiscales by name."""
 

@@ -27,7 +27,7 @@ SHARDS_IN_MEMORY = 32
 """A shard that nobody asked for is at most this part of the budget: several are open per level and thread."""
 ALMOST_ISOTROPIC = 4
 """Up to this ratio of z to y, x spacings cubes are read best; above it planes are. Source: defaults.md, chunks."""
-_FORMATS: Mapping[str, int] = MappingProxyType({"ome-zarr@0.1": 2, "ome-zarr@0.2": 2, "ome-zarr@0.3": 2, "ome-zarr@0.4": 2, "ome-zarr@0.5": 3})
+_FORMATS: Mapping[str, int] = MappingProxyType({f"ome-zarr@0.{minor}": 2 if minor < 5 else 3 for minor in range(1, 7)})
 _RANK = MappingProxyType({"time": 0, "channel": 1, None: 2, "space": 3})
 
 

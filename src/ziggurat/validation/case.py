@@ -9,7 +9,7 @@ from typing import TypeAlias
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Multiscale
 from ziggurat.node import Node, word
-from ziggurat.problems import DocumentError, Problem
+from ziggurat.problems import DocumentError, Problem, Requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def should_be(raw: Mapping[str, JSON], key: str, kind: type | tuple[type, ...], 
         yield problem(rule, f"{loc}.{key}", f"found {word(raw[key])}; expected {expected}", advice)
 
 
-def same_dtype(case: Case, rule: str, hint: str) -> Iterator[Problem]:
+def same_dtype(case: Case, rule: str, hint: str, *, requirement: Requirement | None = None) -> Iterator[Problem]:
     """Yields once when the levels differ in their type of samples."""
     paths: dict[str, list[str]] = {}
     for k, info in case.present():
         paths.setdefault(info.dtype, []).append(case.multiscale.levels[k].path)
     if len(paths) > 1:
         shown = "; ".join(f"{', '.join(map(repr, names))}: {dtype}" for dtype, names in paths.items())
-        yield problem(rule, f"{case.loc}.datasets", f"the levels differ in their type of samples ({shown})", hint)
+        yield problem(rule, f"{case.loc}.datasets", f"the levels differ in their type of samples ({shown})", hint, requirement=requirement)

@@ -1,4 +1,4 @@
-"""Checks of OME-Zarr 0.1 to 0.5, beyond what its reader finds: one multiscale. Source: formats.md 2.4, 2.7."""
+"""Checks of OME-Zarr 0.1 to 0.6, beyond what its reader finds: one multiscale. Source: formats.md 2.4, 2.7."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from ziggurat.layouts import ome_zarr
 from ziggurat.layouts.rules import problem
 from ziggurat.layouts.series import stated_ladder
-from ziggurat.model import kind_of
+from ziggurat.model import JSON, kind_of
 from ziggurat.problems import Problem, Requirement
 from ziggurat.validation.case import Case, Check, same_dtype, should_be
 
@@ -29,11 +29,16 @@ def facts(case: Case) -> ome_zarr.VersionFacts:
     return ome_zarr.facts_of(case.multiscale.layout.partition("@")[2])
 
 
+def _axes_at(case: Case) -> tuple[JSON, str]:
+    """Returns the list of axes in the document, and its place."""
+    return ome_zarr.axes_place(case.raw, case.loc, facts(case))[:2]
+
+
 def check_ndim(case: Case) -> Iterator[Problem]:
     """OME005: every array has one axis per name."""
     ndim = case.multiscale.ndim
     for k, info in case.present():
-        stated = "axes" in case.raw or k > 0
+        stated = _axes_at(case)[0] is not None or k > 0
         if info.ndim != ndim and stated:
             message = f"{case.multiscale.levels[k].path!r} has {info.ndim} axes of shape {list(info.shape)}; expected {ndim}"
             yield problem("OME005", f"{case.at(k)}.path", message, "name the axes of the arrays, all of them and no others")
@@ -41,29 +46,30 @@ def check_ndim(case: Case) -> Iterator[Problem]:
 
 def check_dtypes(case: Case) -> Iterator[Problem]:
     """OME006: one type of samples."""
-    yield from same_dtype(case, "OME006", "store every level in the type of the base")
+    asked: Requirement | None = "MUST" if facts(case).transformations == "single" else None
+    yield from same_dtype(case, "OME006", "store every level in the type of the base", requirement=asked)
 
 
 def check_axes(case: Case) -> Iterator[Problem]:
     """OME007, OME008: number, names and order of the axes."""
-    if facts(case).axes == "none" or not isinstance(case.raw.get("axes"), (list, tuple)) or any(a.provenance != "stated" for a in case.multiscale.axes):
+    if facts(case).axes == "none" or not isinstance(_axes_at(case)[0], (list, tuple)) or any(a.provenance != "stated" for a in case.multiscale.axes):
         return
     names = [axis.name for axis in case.multiscale.axes]
     why = ome_zarr.can_hold(case.multiscale.axes, facts(case).version)
     if why is not None:
         counted = len(set(names)) != len(names) or not 2 <= len(names) <= 5
-        yield problem("OME007" if counted else "OME008", f"{case.loc}.axes", why, "transpose the arrays, or keep them as multiscales@0.1")
+        yield problem("OME007" if counted else "OME008", _axes_at(case)[1], why, "transpose the arrays, or keep them as multiscales@0.1")
 
 
 def check_axis_facts(case: Case) -> Iterator[Problem]:
     """OME009: type and unit of each axis; a number without a unit is worth advice, a plain index is not."""
-    if facts(case).axes != "objects":
+    if facts(case).axes not in ("objects", "systems"):
         return
     scale = case.multiscale.levels[0].scale if case.multiscale.levels else None
     for i, axis in enumerate(case.multiscale.axes):
-        if axis.provenance != "stated" or not case.raw.get("axes"):
+        if axis.provenance != "stated" or not _axes_at(case)[0]:
             continue
-        loc = f"{case.loc}.axes[{i}]"
+        loc = f"{_axes_at(case)[1]}[{i}]"
         if axis.kind is None and kind_of(axis.name) is not None:
             yield problem("OME009", f"{loc}.type", "is absent", f"write {kind_of(axis.name)!r}")
         known = UNITS.get(axis.kind or "")

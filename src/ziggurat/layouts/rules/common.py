@@ -17,4 +17,5 @@ COMMON: tuple[Rule, ...] = (
     Rule("LOSS005", "NOTE", "A level that has no array is left out.", OURS),
     Rule("LOSS006", "NOTE", "The target holds one series in a group, and there are several.", OURS),
     Rule("LOSS007", "NOTE", "What lies beside the levels is no part of the multiscale, and is not converted with it.", OURS),
+    Rule("LOSS008", "NOTE", "The target cannot hold further coordinate systems.", OURS),
 )

@@ -1,4 +1,4 @@
-"""Rules of `ome-zarr@0.1` to `ome-zarr@0.5`."""
+"""Rules of `ome-zarr@0.1` to `ome-zarr@0.6`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OME: tuple[Rule, ...] = (
     Rule(
         "OME017",
         "MUST",
-        "Zarr format and separator of chunk keys are those of the version: v2 and `.` in 0.1, v2 and `/` in 0.2 to 0.4, v3 in 0.5.",
+        "Zarr format and separator of chunk keys are those of the version: v2 and `.` in 0.1, v2 and `/` in 0.2 to 0.4, v3 from 0.5 on.",
         "OME-NGFF, storage",
     ),
     Rule(
@@ -60,4 +60,16 @@ OME: tuple[Rule, ...] = (
     Rule("OME021", "SHOULD", "`bioformats2raw.layout` is 3.", "OME-NGFF, bioformats2raw.layout"),
     Rule("OME022", "SHOULD", "`omero.channels` has one entry per channel, with `color` and a `window` of start, end, min, max.", "OME-NGFF, omero metadata"),
     Rule("OME023", "SHOULD", "A multiscale states `name`, `type` and `metadata`; before 0.5 also `version`.", _OME),
+    Rule(
+        "OME024",
+        "MUST",
+        "In 0.6 each multiscale lists `coordinateSystems` with unique names and axes.",
+        "OME-NGFF 0.6, coordinateSystems metadata",
+    ),
+    Rule(
+        "OME025",
+        "MUST",
+        "In 0.6 the transformation of a dataset states as `input` the dataset's path, as `output` one system, the same for all levels.",
+        "OME-NGFF 0.6, multiscales metadata",
+    ),
 )
