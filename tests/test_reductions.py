@@ -100,6 +100,7 @@ ORACLES: MappingProxyType[str, Callable[[list[Number]], Number]] = MappingProxyT
         "mean": mean_of,
         "stride": lambda window: window[0],
         "min": min,
+        "envelope": min,
         "max": max,
         "median": median_of,
         "median(source=base)": median_of,

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ziggurat import layouts, storage
+from ziggurat import layouts, reductions, storage
 from ziggurat.builder.site import Site
-from ziggurat.builder.targets import Destination, coverage_name, kept_series
+from ziggurat.builder.targets import Destination, coverage_name, kept_series, second_name
 from ziggurat.chunkio import AnyArray, ChunkReader, read_region
 from ziggurat.geometry import AxisWindows
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
@@ -115,6 +115,17 @@ def _relative(level: LevelPlan, first: LevelPlan) -> tuple[AxisWindows, ...] | N
     return tuple(AxisWindows.of_factor(b.n, a.factor / b.factor) for a, b in zip(level.windows, first.windows, strict=True))
 
 
+def levels_of(plan: BuildPlan, version: str, unproven: Mapping[int, int]) -> tuple[Multiscale, ...]:
+    """Returns the multiscale of the levels; two that share the base where there are two arrays of each level."""
+    pair = reductions.find(plan.reduction).pair if plan.second is not None else None
+    if pair is None:
+        return (_doubted(multiscale_of(plan, version), unproven),)
+    base, *others = plan.levels
+    second = (base, *(replace(level, path=f"{plan.second}/{level.path}") for level in others))
+    first = multiscale_of(replace(plan, reduction=pair[0]), version)
+    return first, multiscale_of(replace(plan, reduction=pair[1], levels=second, name=second_name(plan), coverage=None), version)
+
+
 def coverage_of(plan: BuildPlan, version: str) -> tuple[Multiscale, ...]:
     """Returns the multiscale of the valid shares of levels 1, 2, ..., where they are stored: it begins where the levels do."""
     if plan.coverage is None:
@@ -135,7 +146,7 @@ def publish(site: Site, destination: Destination, version: str, unproven: Mappin
     `unproven` says of how many samples of which level a bound on what is carried left the value unproven.
     """
     plan = site.plan
-    series = [*kept_series(destination, plan), _doubted(multiscale_of(plan, version), unproven), *coverage_of(plan, version)]
+    series = [*kept_series(destination, plan), *levels_of(plan, version, unproven), *coverage_of(plan, version)]
     display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
     written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
     attributes = written.attributes[""]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ziggurat import storage
 from ziggurat.builder.targets import Destination, work_folder
-from ziggurat.builder.tasks import RESIDUAL, coverage_key, level_of
+from ziggurat.builder.tasks import RESIDUAL, coverage_key, level_of, second_key, side_keys
 from ziggurat.chunkio import PARTIAL_SUFFIX, ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
 from ziggurat.journal import FOLDER
 from ziggurat.model import JSON, SourceInfo
@@ -53,7 +53,10 @@ class Site:
         """Returns the path of level `k` inside the group when it is published."""
         if k == RESIDUAL:
             return self.plan.residual_base or ""
-        return self.plan.levels[k].path if k >= 0 else f"{self.plan.coverage}/{self.plan.levels[level_of(k)].path}"
+        level = self.plan.levels[level_of(k)]
+        if k >= 0:
+            return level.path
+        return f"{self.plan.coverage if k == coverage_key(level_of(k)) else self.plan.second}/{level.path}"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -64,8 +67,8 @@ class Site:
     def written(self) -> tuple[int, ...]:
         """Levels whose arrays this build makes."""
         levels = [k for k in range(self.plan.n_levels) if k or self.plan.base != "stays"]
-        covered = [coverage_key(k) for k in range(1, self.plan.n_levels)] if self.plan.coverage is not None else []
-        return (*levels, RESIDUAL, *covered) if self.plan.residual_base else (*levels, *covered)
+        beside = [key for k in range(1, self.plan.n_levels) for key in side_keys(self.plan, k)]
+        return (*levels, RESIDUAL, *beside) if self.plan.residual_base else (*levels, *beside)
 
     def create(self) -> dict[int, ChunkWriter]:
         """Writes the documents of every new array and returns their writers. Raises StorageError."""
@@ -84,7 +87,8 @@ class Site:
 
     def _spec(self, k: int) -> ArraySpec:
         plan, level = self.plan, self.plan.levels[level_of(k)]
-        dtype = np.dtype(plan.levels[-1].dtype if k == RESIDUAL else level.dtype if k >= 0 else np.float32)
+        holds_samples = k >= RESIDUAL or k == second_key(level_of(k))
+        dtype = np.dtype(plan.levels[-1].dtype if k == RESIDUAL else level.dtype if holds_samples else np.float32)
         verbatim = k == 0 and plan.base == "verbatim"
         if verbatim and _is_big_endian(self.info):
             dtype = dtype.newbyteorder(">")
@@ -95,7 +99,7 @@ class Site:
             chunks=level.chunks,
             shards=level.shards,
             codec=level_codec(plan, self.info),
-            fill_value=_fill_value(plan, dtype) if k >= RESIDUAL else 0,
+            fill_value=_fill_value(plan, dtype) if holds_samples else 0,
             dimension_names=tuple(a.name for a in plan.axes),
             zarr_format=zarr_format,
             separator="." if plan.separator == "." else "/",

@@ -223,10 +223,11 @@ def check_free(destination: Destination, plan: BuildPlan) -> None:
 def _check_levels(destination: Destination, plan: BuildPlan) -> None:
     if destination.overwrite:
         return
-    if destination.add and plan.name in {m.name for m in destination.series}:
-        raise TargetExists(f"{destination.location}: a series is called {plan.name!r} already, and series are chosen by name; say another name=")
+    taken = {plan.name, *((second_name(plan),) if plan.second is not None else ())} & {m.name for m in destination.series if m.name is not None}
+    if destination.add and taken:
+        raise TargetExists(f"{destination.location}: a series is called {min(taken)!r} already, and series are chosen by name; say another name=")
     node = _node(destination)
-    for path in (*(level.path for level in plan.levels[1:]), *covered_paths(plan)):
+    for path in (*(level.path for level in plan.levels[1:]), *side_paths(plan)):
         if node.child(path).kind not in ("absent", "folder"):
             raise TargetExists(f"{destination.location}: a node {path!r} is already there; say names= (such as names='{plan.word}{{k}}') or --overwrite")
 
@@ -258,15 +259,20 @@ def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, 
     """Returns the series of the group that stay: all, but those that share a level with the new one when it replaces them."""
     if not destination.overwrite:
         return destination.series
-    ours = {*(level.path for level in plan.levels[1:]), *covered_paths(plan)}
+    ours = {*(level.path for level in plan.levels[1:]), *side_paths(plan)}
     replaced = {m.name for m in destination.series if ours & {level.path for level in m.levels}}
     stale = {f"{name}_coverage" for name in replaced}
     return tuple(m for m in destination.series if not ours & {level.path for level in m.levels} and not (m.type == "coverage" and m.name in stale))
 
 
-def covered_paths(plan: BuildPlan) -> tuple[str, ...]:
-    """Returns the paths of the arrays of coverage."""
-    return () if plan.coverage is None else tuple(f"{plan.coverage}/{level.path}" for level in plan.levels[1:])
+def side_paths(plan: BuildPlan) -> tuple[str, ...]:
+    """Returns the paths of the arrays that lie beside the levels: coverage, second arrays."""
+    return tuple(f"{folder}/{level.path}" for folder in (plan.coverage, plan.second) if folder is not None for level in plan.levels[1:])
+
+
+def second_name(plan: BuildPlan) -> str:
+    """Returns the name of the multiscale of a build's second arrays."""
+    return f"{plan.name}_{plan.second}"
 
 
 def coverage_name(plan: BuildPlan) -> str:

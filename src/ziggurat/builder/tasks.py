@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from ziggurat.journal import Journal
-from ziggurat.planner import Pass
+from ziggurat.planner import BuildPlan, Pass
 from ziggurat.reductions import Carry
 
 Index = tuple[int, ...]
@@ -20,6 +20,8 @@ Step = tuple[Index, tuple[Index, ...]]
 """What a thread does at a time: a tile, and the roots that it feeds."""
 RESIDUAL = -1
 """Key of the residual of the base among the arrays that a build writes."""
+_SECOND = -1000
+"""Below it lie the keys of second arrays: there are never as many levels."""
 
 
 def coverage_key(k: int) -> int:
@@ -27,13 +29,25 @@ def coverage_key(k: int) -> int:
     return -1 - k
 
 
+def second_key(k: int) -> int:
+    """Returns the key of the second array of level `k`, of a reduction that makes two."""
+    return _SECOND - k
+
+
 def level_of(key: int) -> int:
     """Returns the level that an array lies on, or beside which it lies.
 
-    >>> level_of(3), level_of(coverage_key(3)), level_of(RESIDUAL)
-    (3, 3, 0)
+    >>> level_of(3), level_of(coverage_key(3)), level_of(second_key(3)), level_of(RESIDUAL)
+    (3, 3, 3, 0)
     """
-    return key if key >= 0 else -1 - key
+    return key if key >= 0 else _SECOND - key if key <= _SECOND else -1 - key
+
+
+def side_keys(plan: BuildPlan, k: int) -> tuple[int, ...]:
+    """Returns the keys of the arrays that lie beside level `k` and are written chunk by chunk with it."""
+    if not k:
+        return ()
+    return (*((coverage_key(k),) if plan.coverage is not None else ()), *((second_key(k),) if plan.second is not None else ()))
 
 
 @dataclass(slots=True)

@@ -17,11 +17,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ziggurat.builder.readers import Copier
-from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally, coverage_key, level_of
+from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally, coverage_key, level_of, side_keys
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass, weighing_of
 from ziggurat.planner.tiles import Shape, hit, order, sweep
-from ziggurat.reductions import Bounded, Carry, Counts, Folding, coverage
+from ziggurat.reductions import Bounded, Carry, Counts, Folding, Paired, coverage
 
 Box = tuple[tuple[int, int], ...]
 """Half-open interval per axis, in samples of one level."""
@@ -90,7 +90,8 @@ class Walk:
         self._fill = {k: _fill_of(writers[k], plan) for k in self._emits}
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
         self._sums = plan.reduction == "mean"
-        self._weighing, self._covers = weighing_of(plan), plan.coverage is not None
+        self._weighing = weighing_of(plan)
+        self._paired: Paired | None = folding if isinstance(folding, Paired) else None
         self._bounded = folding if isinstance(folding, Bounded) else None
         self.crew = Crew()
         self._local = _Local()
@@ -145,7 +146,7 @@ class Walk:
 
     def sharded(self) -> dict[int, Shape]:
         """Returns the shard shape of every sharded level that the subtrees of roots write to."""
-        keys = {*self._emits, *(coverage_key(k) for k in self._emits if k and self._covers)} | (set() if self._copier is None else {0})
+        keys = {*self._emits, *(key for k in self._emits for key in side_keys(self._plan, k))} | (set() if self._copier is None else {0})
         found = {}
         for k in keys:
             shards = self._writers[k].shards
@@ -205,8 +206,7 @@ class Walk:
             if k in self._emits:
                 chunks = self._writers[k].chunks
                 found[k] = math.prod(-(-high // c) - low // c for (low, high), c in zip(box, chunks, strict=True))
-                if k and self._covers:
-                    found[coverage_key(k)] = found[k]
+                found.update(dict.fromkeys(side_keys(self._plan, k), found[k]))
         return found
 
     def _copied_under(self, root: Index) -> int:
@@ -519,18 +519,21 @@ class Walk:
             tally.unproven[k] = tally.unproven.get(k, 0) + n_unproven
         tally.written_bytes += writer.write(j, block)
         tally.written[k] = tally.written.get(k, 0) + 1
-        if self._covers:
-            self._write_coverage(k, part, inside, j)
+        for key in side_keys(self._plan, k):
+            self._write_beside(key, part, inside, j)
 
-    def _write_coverage(self, k: int, part: Carry, inside: Box, j: Index) -> None:
-        """Writes the valid share behind each sample of a chunk."""
-        key, tally = coverage_key(k), self._mine()
-        writer = self._writers[key]
+    def _write_beside(self, key: int, part: Carry, inside: Box, j: Index) -> None:
+        """Writes a chunk beside one of a level: the valid share behind each sample, or the second array."""
+        writer, tally, k = self._writers[key], self._mine(), level_of(key)
         shape = tuple(b - a for a, b in inside)
         block = self._buffer(("block", key), writer.chunks, writer.dtype)
         if shape != writer.chunks:
-            block[...] = 0
-        coverage(part, self._counts(k, inside), self._weighing, block[tuple(slice(0, n) for n in shape)])
+            block[...] = 0 if key == coverage_key(k) else self._fill[k]
+        target = block[tuple(slice(0, n) for n in shape)]
+        if key == coverage_key(k):
+            coverage(part, self._counts(k, inside), self._weighing, target)
+        elif self._paired is not None:
+            self._paired.finish_second(k, part, self._counts(k, inside), target)
         tally.written_bytes += writer.write(j, block)
         tally.written[key] = tally.written.get(key, 0) + 1
 

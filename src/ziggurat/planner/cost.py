@@ -50,11 +50,13 @@ class Work:
     """Bytes per base sample of a tile that weights and masks from outside take."""
     covers: bool = False
     """The valid share of every level is written too, as float32."""
+    n_arrays: int = 1
+    """Arrays of samples per level."""
 
     @property
     def written_bytes(self) -> int:
         """Bytes per sample of what a level's chunks hold."""
-        return self.out_dtype.itemsize + (COVERAGE_BYTES if self.covers else 0)
+        return self.n_arrays * self.out_dtype.itemsize + (COVERAGE_BYTES if self.covers else 0)
 
 
 @dataclass(frozen=True, slots=True)

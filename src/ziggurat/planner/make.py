@@ -95,6 +95,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         min_valid=chosen_min_valid(options),
         weights=described_weights(options, beside.weights, info, axes),
         coverage=_coverage(levels, options),
+        second=_folder(row.pair[1], levels) if row.pair is not None and len(levels) > 1 else None,
         source_dtype=dtype.name,
         source_chunks=frame.stored_chunks,
         levels=levels,
@@ -137,8 +138,13 @@ def _coverage(levels: Sequence[LevelPlan], options: BuildOptions) -> str | None:
         return None
     if len(levels) < 2:
         raise OptionError("coverage: it is stored for levels above the base, and there are none; say levels= or smaller chunks=")
+    return _folder("coverage", levels)
+
+
+def _folder(wanted: str, levels: Sequence[LevelPlan]) -> str:
+    """Returns a path that no level lies in: the one wanted, or that with a number."""
     taken = {level.path.split("/")[0] for level in levels}
-    return next(name for name in ("coverage", *(f"coverage_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
+    return next(name for name in (wanted, *(f"{wanted}_{n}" for n in range(2, len(taken) + 3))) if name not in taken)
 
 
 def source_blocks(info: SourceInfo, options: BuildOptions, target: Target) -> Shape:
@@ -298,6 +304,7 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         masks=row.carries == "moments" or (row.carries == "sums" and (dtype.kind in "fc" or plan.nodata is not None)) or not weighing.is_plain,
         beside_bytes=(1 + dtype.itemsize if plan.missing is not None else 0) + (24 if weighing.weighted else 0),
         covers=plan.coverage is not None,
+        n_arrays=2 if plan.second is not None else 1,
     )
     ladder = work.factors[1:]
     if row.halo:
@@ -321,17 +328,18 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
     written = [level for k, level in enumerate(plan.levels) if k or plan.base != "stays"]
     encoded = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
     covered = plan.levels[1:] if plan.coverage is not None else ()
+    paired = plan.levels[1:] if plan.second is not None else ()
     n_reads = sum(p.n_chunk_reads for p in cut.passes)
     bytes_in = n_reads * math.prod(plan.source_chunks) * dtype.itemsize
-    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in encoded) + sum(4 * level.n_samples for level in covered)
+    bytes_out = sum(level.n_samples * np.dtype(level.dtype).itemsize for level in (*encoded, *paired)) + sum(4 * level.n_samples for level in covered)
     return replace(
         plan,
         passes=cut.passes,
         threads=cut.threads,
         peak_bytes=cut.peak_bytes,
         n_chunk_reads=n_reads,
-        n_chunk_writes=sum(level.n_chunks for level in (*written, *covered)) + (base.n_chunks if plan.residual_base else 0),
-        n_object_writes=sum(level.n_objects for level in (*written, *covered)) + (base.n_objects if plan.residual_base else 0),
+        n_chunk_writes=sum(level.n_chunks for level in (*written, *covered, *paired)) + (base.n_chunks if plan.residual_base else 0),
+        n_object_writes=sum(level.n_objects for level in (*written, *covered, *paired)) + (base.n_objects if plan.residual_base else 0),
         bytes_in=bytes_in,
         bytes_out=bytes_out,
         expected_seconds=expected_seconds(bytes_in, bytes_out, cut.threads),

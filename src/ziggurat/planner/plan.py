@@ -85,6 +85,8 @@ class BuildPlan:
     """`{"rule": name}`, `{"axes": {name: numbers}}`, or the description of an array or a function; None: every sample counts 1."""
     coverage: str | None
     """Path below which the valid share of every level is stored; None when it is not."""
+    second: str | None
+    """Path below which the second arrays of the levels are stored, of a reduction that makes two; None of one that makes one."""
     source_dtype: str
     source_chunks: Shape
     """Unit of reading, in the order of `axes`."""

@@ -285,6 +285,36 @@ class Extremes:
         return SampleFolding(setting, self.kernel) if setting.weighing.is_plain else ExtremeFolding(setting, self.largest)
 
 
+@dataclass(frozen=True, slots=True)
+class EnvelopeFolding:
+    """The smallest and the largest valid sample side by side."""
+
+    lowest: Folding
+    highest: Folding
+
+    def carry_dtypes(self, level: int) -> tuple[AnyDType, ...]:
+        return (*self.lowest.carry_dtypes(level), *self.highest.carry_dtypes(level))
+
+    def weight_dtype(self, level: int) -> AnyDType:
+        return self.lowest.weight_dtype(level)
+
+    def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
+        self.highest.fold(level, Carry(child.values[-1:], child.weights), factors, out[1:])
+        return self.lowest.fold(level, Carry(child.values[:1], child.weights), factors, out[:1])
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        self.lowest.finish(level, Carry(carry.values[:1], carry.weights), counts, out)
+
+    def finish_second(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        """Writes the largest samples."""
+        self.highest.finish(level, Carry(carry.values[1:], carry.weights), counts, out)
+
+
+def envelope_folding(setting: Setting) -> Folding:
+    """Returns the envelope of one build."""
+    return EnvelopeFolding(Extremes(lowest, largest=False)(setting), Extremes(highest, largest=True)(setting))
+
+
 def coverage(carry: Carry, counts: Counts, weighing: Weighing, out: AnyArray) -> None:
     """Writes the share of the weight behind each value that is valid, 0 to 1, into `out` (float32); 0 where nothing weighs anything."""
     if carry.weights is None:

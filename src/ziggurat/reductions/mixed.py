@@ -46,8 +46,9 @@ def mixed(rows: Mapping[str, Reduction], axes: Sequence[str]) -> Reduction:
     if unknown:
         raise OptionError(f"reduction: found axis {unknown[0]!r}, expected names out of {', '.join(axes)}")
     for name, row in rows.items():
-        if row.halo:
-            raise OptionError(f"reduction: {row.name!r} reads beyond its window and cannot be said for axis {name!r} alone; say it for the whole array")
+        if row.halo or row.pair is not None:
+            why = "reads beyond its window" if row.halo else "makes two arrays"
+            raise OptionError(f"reduction: {row.name!r} {why} and cannot be said for axis {name!r} alone; say it for the whole array")
     operations = _operations(rows, axes)
     kinds = {op.row.name: op.row for op in operations if op.row.name != STRIDE.name}
     if len(kinds) + (len(kinds) < len({op.row.name for op in operations})) == 1:

@@ -24,7 +24,13 @@ does not compose, `source=base` makes every level from the base all the same, an
 [from_base.md](from_base.md) shows what that matters.
 """
 
-TAIL = """## What each axis wants
+TAIL = """## Two arrays of each level
+
+`envelope` makes the smallest and the largest sample of each window in one pass over the base. They are stored as two series of one group that
+share the base: one of type `min` with the levels where they always are, and one of type `max`, called as the first with `_max` behind it,
+whose levels lie below `max/`. `zg.open(..., multiscale="scan_max")` opens it, and each says in its metadata what makes it again.
+
+## What each axis wants
 
 `reduction={"y": "mean", "x": "mean", "z": "max"}`, or `--reduction 'y:mean, x:mean, z:max'`: one operation after the other, in the order in
 which they are said; neighbours of one name are one operation over a window of all their axes. What is named is reduced, and nothing

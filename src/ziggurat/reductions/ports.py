@@ -98,6 +98,15 @@ class Bounded(Protocol):
         ...
 
 
+@runtime_checkable
+class Paired(Protocol):
+    """A folding that makes two arrays of each level from one carry; `finish` writes the first."""
+
+    def finish_second(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        """Rounds a complete carry of `level` once into samples of the second array, of the level's dtype."""
+        ...
+
+
 class Filter(Protocol):
     """A reduction with a halo bound to one build: level k is made from the whole of level k - 1, tile by tile. Pure; picklable; thread-safe."""
 
@@ -217,6 +226,8 @@ class Reduction:
     """Of a reduction that does not compose: its arithmetic where every level is made from the base all the same (`source=base`)."""
     at_base: str = "exact at every level; refused where the base samples under one tile do not fit the memory"
     """What `source=base` costs, in words."""
+    pair: tuple[str, str] | None = None
+    """Of a reduction that makes two arrays of each level (its folding is `Paired`): the rows that each is of. They are two series that share the base."""
     parameters: tuple[Parameter, ...] = ()
     """What can be said in brackets; each is a keyword of `factory`, of `from_base` and of `converts` where these are there."""
     converts: Callable[..., AnyDType] | None = field(default=None, compare=False)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from ziggurat.kernels import ranks
 from ziggurat.reductions import moments
-from ziggurat.reductions.foldings import Extremes, Gathered, Windows, first_sample, highest, lowest, sum_folding
+from ziggurat.reductions.foldings import Extremes, Gathered, Windows, envelope_folding, first_sample, highest, lowest, sum_folding
 from ziggurat.reductions.labels import label_folding, mode_folding
 from ziggurat.reductions.ports import Parameter, Reduction, Value, difference_dtype
 from ziggurat.reductions.smoothing import GaussianFilter
@@ -337,6 +337,25 @@ MODE = Reduction(
     source="issue #50, `type`; tensorstore's 'mode'",
 )
 
+ENVELOPE = Reduction(
+    name="envelope",
+    anchor="centre",
+    composes=True,
+    dtypes=MIN.dtypes,
+    factory=envelope_folding,
+    pair=("min", "max"),
+    weighs="validity",
+    summary="The smallest and the largest sample of each window, as two series that share the base: for signals and plots.",
+    window=THE_FACTORS,
+    ties=MIN.ties,
+    rounding=ALL_KEPT,
+    partial=WHAT_IS_THERE,
+    nan=NAN_SKIPPED,
+    nodata=NODATA_SKIPPED,
+    refusal=NO_ORDER,
+    source="what plots of long signals draw",
+)
+
 ANY = Reduction(
     name="any",
     anchor="centre",
@@ -417,5 +436,24 @@ LAPLACIAN = Reduction(
     source="issue #50, series 'laplacian'; Burt and Adelson 1983",
 )
 
-TABLE: tuple[Reduction, ...] = (MEAN, SUM, COUNT, STRIDE, MIN, MAX, MEDIAN, QUANTILE, MODE, ANY, ALL, RMS, CIRCULAR_MEAN, VARIANCE, STD, GAUSSIAN, LAPLACIAN)
+TABLE: tuple[Reduction, ...] = (
+    MEAN,
+    SUM,
+    COUNT,
+    STRIDE,
+    MIN,
+    MAX,
+    ENVELOPE,
+    MEDIAN,
+    QUANTILE,
+    MODE,
+    ANY,
+    ALL,
+    RMS,
+    CIRCULAR_MEAN,
+    VARIANCE,
+    STD,
+    GAUSSIAN,
+    LAPLACIAN,
+)
 """Every reduction that there is, in the order in which it is listed."""
