@@ -18,6 +18,9 @@ JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | tuple[JSON, ...] | str | in
 Provenance = Literal["stated", "derived", "inferred", "absent"]
 """Where a number comes from: read from metadata; computed from stated factors; guessed from shapes; not there."""
 
+Kind = Literal["image", "labels", "mask"]
+"""What the samples mean: it decides the default reduction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -138,6 +141,8 @@ class Multiscale:
     """True when the document listed the coarsest level first."""
     world: tuple[tuple[float, ...], ...] | None = None
     """Rotation or direction applied after scale and translation; None for the identity."""
+    kind: Kind | None = None
+    """What the samples mean, where the document says it."""
     extra: Mapping[str, JSON] = field(default_factory=dict, compare=False)
     """Unknown keys of the multiscale, verbatim."""
     raw: Mapping[str, JSON] = field(default_factory=dict, compare=False)
@@ -150,10 +155,6 @@ class Multiscale:
     @property
     def ndim(self) -> int:
         return len(self.axes)
-
-
-Kind = Literal["image", "labels", "mask"]
-"""What the samples mean: it decides the default reduction."""
 
 
 @dataclass(frozen=True, slots=True)

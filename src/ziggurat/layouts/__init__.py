@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ziggurat.layouts import (
+    bdv_n5,
     cosem,
     geozarr,
     geozarr_tms,
     itk,
     multiscales01,
     multivec,
+    n5_viewer,
     ndpyramid,
     ome_zarr,
+    paintera,
 )
 from ziggurat.layouts.ports import Collecting, Described, Documents, Drafting, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
 from ziggurat.layouts.rules import RULES, Rule
@@ -60,6 +63,9 @@ __all__ = [
 LAYOUTS: tuple[Layout, ...] = (
     itk.LAYOUT,
     cosem.LAYOUT,
+    bdv_n5.LAYOUT,
+    paintera.LAYOUT,
+    n5_viewer.LAYOUT,
     ome_zarr.LAYOUT,
     geozarr.LAYOUT,
     geozarr_tms.LAYOUT,

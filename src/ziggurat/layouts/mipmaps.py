@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from ziggurat import geometry
-from ziggurat.model import JSON, ArrayInfo, Axis, kind_of
+from ziggurat.layouts.rules import problem
+from ziggurat.model import JSON, ArrayInfo, Axis, Level, Provenance, kind_of
 from ziggurat.node import Node
-from ziggurat.problems import DocumentError
+from ziggurat.problems import DocumentError, Problem
 
 MAX_LEVELS = 64
 """More halvings than any axis has."""
@@ -135,3 +137,151 @@ def shape_factors(base: ArrayInfo, info: ArrayInfo) -> tuple[Fraction, ...] | No
     if base.ndim != info.ndim or 0 in base.shape or 0 in info.shape:
         return None
     return tuple(geometry.ratio(a, b)[0] for a, b in zip(base.shape, info.shape, strict=True))
+
+
+class Placed(NamedTuple):
+    """Where levels lie after an affine: step and centre of sample 0 per level, and what is left of the affine after them."""
+
+    scales: tuple[tuple[float, ...], ...]
+    translations: tuple[tuple[float, ...], ...]
+    world: tuple[tuple[float, ...], ...] | None
+
+
+Rows = Sequence[Sequence[Fraction]]
+
+
+def affine_rows(value: JSON, ndim: int) -> tuple[tuple[Fraction, ...], ...] | None:
+    """Returns an affine of `n * (n + 1)` numbers (or a whole matrix, its last row 0 ... 0 1), rows of x, y, z, in the stored order of axes.
+
+    None for anything else. The offset stays in the last column.
+
+    >>> affine_rows([1, 2, 10, 3, 4, 20], 2)
+    ((Fraction(4, 1), Fraction(3, 1), Fraction(20, 1)), (Fraction(2, 1), Fraction(1, 1), Fraction(10, 1)))
+    """
+    found = numbers(value)
+    if found is None or len(found) not in (ndim * (ndim + 1), (ndim + 1) ** 2):
+        return None
+    flat = exact(found[::-1])
+    rows = [flat[i * (ndim + 1) : (i + 1) * (ndim + 1)] for i in range(len(flat) // (ndim + 1))]
+    if len(rows) == ndim + 1 and rows.pop() != (0,) * ndim + (1,):
+        return None
+    return tuple((*row[ndim - 1 :: -1], row[ndim]) for row in reversed(rows))
+
+
+def carried(scales: Sequence[Sequence[float]], translations: Sequence[Sequence[float]], affine: Rows) -> Placed | None:
+    """Returns where levels lie when an affine (rows of `n + 1`, the offset last) is applied after scale and translation.
+
+    A diagonal one goes into the numbers. Of any other the matrix is left as `world`, and the offset goes through its inverse into the
+    translations, so that `world * (scale * index + translation)` is the whole. None for a matrix that has no inverse.
+
+    >>> carried([(2.0, 1.0)], [(0.5, 0.0)], [[Fraction(3), Fraction(0), Fraction(1)], [Fraction(0), Fraction(1), Fraction(0)]])
+    Placed(scales=((6.0, 1.0),), translations=((2.5, 0.0),), world=None)
+    """
+    ndim = len(affine)
+    matrix, offset = [list(row[:ndim]) for row in affine], [row[ndim] for row in affine]
+    if all((matrix[i][j] != 0) == (i == j) for i in range(ndim) for j in range(ndim)):
+        factors = [matrix[i][i] for i in range(ndim)]
+        new_scales = tuple(tuple(float(a * f) for a, f in zip(exact(s), factors, strict=True)) for s in scales)
+        moved = tuple(tuple(float(a * f + b) for a, f, b in zip(exact(t), factors, offset, strict=True)) for t in translations)
+        return Placed(new_scales, moved, None)
+    shift = _solved(matrix, offset)
+    if shift is None:
+        return None
+    moved = tuple(tuple(float(a + b) for a, b in zip(exact(t), shift, strict=True)) for t in translations)
+    return Placed(tuple(tuple(map(float, s)) for s in scales), moved, tuple(tuple(map(float, row)) for row in matrix))
+
+
+def _solved(matrix: Sequence[Sequence[Fraction]], right: Sequence[Fraction]) -> tuple[Fraction, ...] | None:
+    """Returns x of `matrix x = right`, exactly, by elimination; None where there is no one answer."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for k in range(len(rows)):
+        pivot = next((row for row in rows[k:] if row[k] != 0), None)
+        if pivot is None:
+            return None
+        rows.remove(pivot)
+        rows.insert(k, [value / pivot[k] for value in pivot])
+        for i, row in enumerate(rows):
+            if i != k and row[k] != 0:
+                rows[i] = [a - row[k] * b for a, b in zip(row, rows[k], strict=True)]
+    return tuple(row[-1] for row in rows)
+
+
+def composed(outer: Rows, inner: Rows) -> tuple[tuple[Fraction, ...], ...]:
+    """Returns the affine that applies `inner` first, then `outer`; rows of `n + 1`."""
+    ndim = len(outer)
+    return tuple(tuple(sum((row[k] * inner[k][j] for k in range(ndim)), row[ndim] if j == ndim else Fraction(0)) for j in range(ndim + 1)) for row in outer)
+
+
+def diagonal_inverse(values: Sequence[float]) -> tuple[tuple[Fraction, ...], ...]:
+    """Returns the affine that divides each axis by a number other than zero."""
+    divisors = exact(values)
+    return tuple(tuple(1 / d if i == j else Fraction(0) for j in range(len(divisors) + 1)) for i, d in enumerate(divisors))
+
+
+class Steps(NamedTuple):
+    """Factors of the levels against the first, and whether the document states them all."""
+
+    factors: tuple[tuple[float, ...], ...]
+    stated: bool
+
+
+def levels_of(stored: Sequence[Stored], steps: Steps, resolution: Sequence[float], offset: Sequence[float], *, known: bool) -> tuple[Level, ...]:
+    """Returns levels of block means, largest first; `known` says that the document states the resolution.
+
+    Numbers of the base are `stated`; those of other levels follow from stated factors (`derived`), or from shapes (`inferred`).
+    """
+    levels = []
+    for k, (level, factors) in enumerate(zip(stored, steps.factors, strict=True)):
+        scale, translation = block_means(resolution, offset, factors)
+        how: Provenance = "derived" if steps.stated else "inferred"
+        if k == 0:
+            how = "stated" if known else "inferred"
+        levels.append(Level(level.path, scale, translation, how, how, level.info))
+    return tuple(levels)
+
+
+def with_placed(levels: Sequence[Level], placed: Placed) -> tuple[Level, ...]:
+    """Returns levels where an affine has carried them."""
+    return tuple(replace(level, scale=s, translation=t) for level, s, t in zip(levels, placed.scales, placed.translations, strict=True))
+
+
+def read_factors(stored: Sequence[Stored], listed: JSON, ndim: int, *, key: str = "downsamplingFactors") -> tuple[Steps, tuple[str, ...]]:
+    """Returns the factors of every level: its own `downsamplingFactors`, else the group's list, else those that the shapes tell.
+
+    Also returns the paths of the levels that state none that can be used.
+    """
+    found: list[tuple[float, ...]] = []
+    lacking = []
+    base = stored[0].info
+    for k, level in enumerate(stored):
+        group = listed[k] if isinstance(listed, (list, tuple)) and k < len(listed) else None
+        factors = padded(level.attributes.get(key), ndim) or padded(group, ndim)
+        if factors is None and k > 0:
+            lacking += [level.path] if level.info is not None else []
+            shapes = shape_factors(base, level.info) if base is not None and level.info is not None else None
+            factors = tuple(map(float, shapes)) if shapes is not None else (2.0**k,) * ndim
+        found.append(factors or (1.0,) * ndim)
+    return Steps(tuple(found), not lacking), tuple(lacking)
+
+
+def padded(value: JSON, ndim: int) -> tuple[float, ...] | None:
+    """Returns factors in stored order, 1 for leading axes (channels) that the list leaves out."""
+    found = positive(numbers(value))
+    if found is None or not ndim - 1 <= len(found) <= ndim:
+        return None
+    return (1.0,) * (ndim - len(found)) + found
+
+
+def size_problems(stored: Sequence[Stored], steps: Steps, rule: str) -> list[Problem]:
+    """Returns the levels whose sizes their factors do not explain, to within one sample."""
+    base = stored[0].info
+    problems = []
+    for level, factors in zip(stored, steps.factors, strict=True):
+        info = level.info
+        if base is None or info is None:
+            continue
+        told = [n / f for n, f in zip(base.shape, factors, strict=True)]
+        if info.ndim != base.ndim or any(abs(n - t) > 1 for n, t in zip(info.shape, told, strict=False)):
+            message = f"has the shape {list(info.shape)}, and the factors {list(factors)} of {list(base.shape)} tell {[round(t, 2) for t in told]}, in C order"
+            problems.append(problem(rule, level.path, message, "correct the factors, or build the level again"))
+    return problems

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ziggurat.model import JSON, Axis, Multiscale
 from ziggurat.node import Container, Node
-from ziggurat.problems import Problem
+from ziggurat.problems import LayoutError, Problem
 
 Strength = Literal["declared", "named", "inferred"]
 """Metadata says so > a name or suffix says so > the tree's shape suggests it."""
@@ -117,6 +117,20 @@ class Layout(Protocol):
         fields, and in `extra` of the multiscale, its levels and its axes.
         """
         ...
+
+
+class ReadOnly:
+    """What a layout that is never written says when it is asked to."""
+
+    __slots__ = ()
+
+    def can_hold(self, axes: Sequence[Axis], *, version: str) -> str | None:
+        """Returns that nothing is written in it."""
+        return "it is read, and never written"
+
+    def write(self, multiscales: Sequence[Multiscale], *, version: str, existing: Mapping[str, JSON], display: Mapping[str, JSON] | None = None) -> Documents:
+        """Raises LayoutError."""
+        raise LayoutError(f"{type(self).__name__}: is read, and never written; take another layout")
 
 
 @runtime_checkable

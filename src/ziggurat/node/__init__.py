@@ -62,6 +62,8 @@ Look = Callable[[str], "Iterator[str] | None"]
 """Path of a node -> names of the files directly there, None where there is no such folder. Raises StorageError."""
 Follow = Callable[[str, str], "Node"]
 """Path of a node, and a place that a document in it names -> the node there. Raises PathError where links are not allowed."""
+Above = Callable[[], "tuple[Node, str] | None"]
+"""Nothing -> the node above the root, and the root's name in it; None where there is none to be seen."""
 Decode = Callable[[str, Mapping[str, JSON], Container], "Sequence[float | str]"]
 """Key of an array, its own document, its container -> all its values. Raises StorageError, DocumentError, UnsupportedError."""
 
@@ -162,8 +164,8 @@ class DocumentNode:
         node, and as stale as that copy. Otherwise only the real documents are read.
     decode
         What reads the values of a small array; without it `values` knows none.
-    look, follow
-        What a file system knows beside documents, see `Look` and `Follow`; other stores know neither.
+    look, follow, above
+        What a file system knows beside documents, see `Look`, `Follow` and `Above`; other stores know none of it.
     """
 
     def __init__(
@@ -178,11 +180,12 @@ class DocumentNode:
         decode: Decode | None = None,
         look: Look | None = None,
         follow: Follow | None = None,
+        above: Above | None = None,
     ) -> None:
         self._get, self._list, self._root, self._path = get, list, location, path
         self._container: Container | None = container
         self._probed = container is not None
-        self._decode, self._look, self._follow = decode, look, follow
+        self._decode, self._look, self._follow, self._above = decode, look, follow, above
         self._use_copy = consolidated
         self._copy: dict[str, Mapping[str, JSON]] = {}
         self._read: dict[str, Mapping[str, JSON] | None] = {}
@@ -276,9 +279,9 @@ class DocumentNode:
             return ()
         return tuple(sorted((name for name in self._list(self._path) if not name.startswith(".")), key=_natural))
 
-    def parent(self) -> tuple[DocumentNode, str] | None:
+    def parent(self) -> tuple[Node, str] | None:
         if not self._path:
-            return None
+            return self._above() if self._above is not None else None
         above, _, name = self._path.rpartition("/")
         return self._at(above, None), name
 
@@ -329,7 +332,15 @@ class DocumentNode:
     def _at(self, path: str, container: Container | None) -> DocumentNode:
         """Returns the node at another path of the same root."""
         return DocumentNode(
-            self._get, self._list, location=self._root, path=path, container=container, decode=self._decode, look=self._look, follow=self._follow
+            self._get,
+            self._list,
+            location=self._root,
+            path=path,
+            container=container,
+            decode=self._decode,
+            look=self._look,
+            follow=self._follow,
+            above=self._above,
         )
 
     def _is_folder(self) -> bool:
@@ -436,9 +447,18 @@ class FileNode(DocumentNode):
         self.path = Path(path)
         self.follow_links = follow_links
         self._real = os.path.realpath(self.path)
-        super().__init__(self._bytes, self._names, location=str(self.path), consolidated=consolidated, decode=decode, look=self._files, follow=self._elsewhere)
+        super().__init__(
+            self._bytes,
+            self._names,
+            location=str(self.path),
+            consolidated=consolidated,
+            decode=decode,
+            look=self._files,
+            follow=self._elsewhere,
+            above=self._over,
+        )
 
-    def parent(self) -> tuple[DocumentNode, str] | None:
+    def _over(self) -> tuple[Node, str] | None:
         full = self.path.absolute()
         return None if full.parent == full else (FileNode(full.parent, follow_links=self.follow_links, decode=self._decode), full.name)
 

@@ -33,11 +33,17 @@ def _n5(stored: Stored) -> ChunkReader:
     return N5Array(storage.open_store(stored.target), stored.path, stored.document)
 
 
+def _n5_multiset(stored: Stored) -> ChunkReader:
+    from ziggurat.storage.n5multisets import N5Multisets
+
+    return N5Multisets(storage.open_store(stored.target), stored.path, stored.document)
+
+
 def _zarr(stored: Stored) -> ChunkReader:
     return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
 
 
-DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr, "n5": _n5})
+DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr, "n5": _n5, "n5-multiset": _n5_multiset})
 """Name of a driver -> what opens an array with it, in C order."""
 
 

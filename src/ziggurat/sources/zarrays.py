@@ -183,7 +183,7 @@ def _described(place: Place, group: Node | None, node: Node, series: Multiscale 
     if not is_zarr and facts.document is None:
         facts = replace(facts, document=node.array_document)
     axes = series.axes if series else _named_axes(facts)
-    kind, reason = _kind(group, node)
+    kind, reason = (series.kind, f"{series.layout} says so") if series and series.kind else _kind(group, node)
     location = group.location if group else node.location
     info = SourceInfo(
         location=node.location,

@@ -13,21 +13,24 @@ from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
 from ziggurat.layouts.rules.genomics import MULTIVEC
 from ziggurat.layouts.rules.geozarr import GEOZARR
-from ziggurat.layouts.rules.n5 import COSEM
+from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.problems import Problem, Requirement
 
 __all__ = [
+    "BDV_N5",
     "COMMON",
     "COSEM",
     "DEEP",
     "FOUNDING",
     "GEOZARR",
     "MULTIVEC",
+    "N5_VIEWER",
     "OME",
     "OURS",
+    "PAINTERA",
     "RULES",
     "TABLES",
     "XARRAY_FAMILY",
@@ -43,6 +46,9 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     COSEM,
     GEOZARR,
     MULTIVEC,
+    N5_VIEWER,
+    BDV_N5,
+    PAINTERA,
     COMMON,
     DEEP,
 )

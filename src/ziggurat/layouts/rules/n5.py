@@ -36,3 +36,41 @@ COSEM: tuple[Rule, ...] = (
         "cellmap-schemas, multiscale.neuroglancer_n5",
     ),
 )
+
+_VIEWER = "saalfeldlab/n5-viewer, readme"
+_UNIVERSE = "saalfeldlab/n5-universe, N5 viewer metadata"
+
+N5_VIEWER: tuple[Rule, ...] = (
+    Rule("N5V001", "MUST", "Levels are arrays `s0`, `s1`, ..., the largest first, and each has a document that can be read.", _VIEWER),
+    Rule("N5V002", "SHOULD", "Each level but the first states `downsamplingFactors`, one number above 0 per axis of space, along x, y, z.", _VIEWER),
+    Rule("N5V003", "SHOULD", "`pixelResolution` holds one number above 0 per axis of space, along x, y, z.", _VIEWER),
+    Rule("N5V004", "SHOULD", "`pixelResolution` is that of the base on every level.", _UNIVERSE),
+    Rule("N5V005", "SHOULD", "The sizes of a level are those of the base over its factors, to within one sample.", _VIEWER),
+    Rule("N5V006", "NOTE", "A `pixelResolution` that is a bare list states no unit.", _UNIVERSE),
+    Rule("N5V007", "SHOULD", "`affineTransform` holds the rows of an affine that has an inverse, along x, y, z.", _UNIVERSE),
+)
+
+_BDV = "bigdataviewer-core, bdv.n5"
+_SPIM = "bigdataviewer-core, SpimData XML"
+
+BDV_N5: tuple[Rule, ...] = (
+    Rule("BDV001", "MUST", "Each timepoint holds arrays `s0`, `s1`, ..., the largest first, of three axes.", _BDV),
+    Rule("BDV002", "MUST", "A setup states `downsamplingFactors`, a list of whole factors along x, y, z per level, the first all ones.", _BDV),
+    Rule("BDV003", "MUST", "A setup states `dataType`, and its arrays are of that type.", _BDV),
+    Rule("BDV004", "SHOULD", "The XML beside the container can be read, and declares neither a document type nor entities.", _SPIM),
+    Rule("BDV005", "SHOULD", "The XML names every setup, its voxel size and its registration.", _SPIM),
+    Rule("BDV006", "SHOULD", "The sizes of a level are those of the base over its factors, to within one sample.", _BDV),
+    Rule("BDV007", "SHOULD", "A registration is an affine of 12 numbers that has an inverse.", _SPIM),
+)
+
+_PAINTERA = "saalfeldlab/paintera, readme, data formats"
+
+PAINTERA: tuple[Rule, ...] = (
+    Rule("PAI001", "MUST", "A dataset holds arrays `s0`, `s1`, ...; a Paintera dataset holds them in a group `data`.", _PAINTERA),
+    Rule("PAI002", "SHOULD", "`painteraData.type` is raw, label or channel.", _PAINTERA, "painteraData.type"),
+    Rule("PAI003", "MUST", "Each level but the first states `downsamplingFactors`, one number above 0 per axis of space, along x, y, z.", _PAINTERA),
+    Rule("PAI004", "SHOULD", "`resolution` and `offset` of the group hold one number per axis of space, along x, y, z; resolutions are above 0.", _PAINTERA),
+    Rule("PAI005", "MUST", "The factors of a level of labels are whole multiples of those of the level before.", _PAINTERA),
+    Rule("PAI006", "SHOULD", "Labels state `maxId`, a whole number.", _PAINTERA, "maxId"),
+    Rule("PAI007", "SHOULD", "The sizes of a level are those of the base over its factors, to within one sample.", _PAINTERA),
+)
