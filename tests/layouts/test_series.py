@@ -191,7 +191,7 @@ def test_an_array_says_that_it_is_one() -> None:
     [
         ({}, "nothing there that is Zarr"),
         ({".zgroup": {"zarr_format": 2}}, "a group without multiscale metadata"),
-        ({".zgroup": {"zarr_format": 2}, ".zattrs": {"multiscales": {"layout": [{"asset": "0"}]}}}, "a group without multiscale metadata"),
+        ({".zgroup": {"zarr_format": 2}, ".zattrs": {"multiscales": {"mine": []}}}, "a group without multiscale metadata"),
     ],
 )
 def test_where_nothing_is_says_so(documents: dict[str, dict[str, JSON]], message: str) -> None:
