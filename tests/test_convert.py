@@ -387,7 +387,7 @@ def test_a_layout_in_a_plain_folder_with_coordinates_and_links(tmp_path: Path, l
     source = make(tmp_path / "a.zarr", zarr_format=2)
     place = place_of(source)
     plan = conversion_plan(place.node, layouts.read(place.node), Wish("toy", link=link), table=TABLE)
-    result = transfer.convert(place, plan, tmp_path / "toy")
+    result = transfer.convert(place, plan, tmp_path / "toy", table=TABLE)
     assert [how for _, _, how in result.arrays] == ["linked" if link else "verbatim", "verbatim", "verbatim"]
     assert not any((tmp_path / "toy" / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
     level = zarr.open_group(tmp_path / "toy" / "1.zarr", mode="r", use_consolidated=True)

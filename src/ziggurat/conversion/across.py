@@ -76,6 +76,8 @@ class ConversionPlan:
     consolidated: tuple[str, ...] = ()
     lost: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    meant: tuple[Multiscale, ...] = ()
+    """What a reader of the target is to find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,23 @@ def conversion_plan(node: Node, found: layouts.ReadResult, wish: Wish, *, table:
 
 def writing(layout_id: str, table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> Writing:
     """Returns the layout of an id that can be written. Raises LayoutError, naming those that can."""
+    return written(layout_id, table)[0]
+
+
+def written(layout_id: str, table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> tuple[Writing, str]:
+    """Returns the layout of an id that can be written, and its version: the newest that is written where the id names none."""
     layout = layouts.find(layout_id, table)
-    if not isinstance(layout, Writing):
-        names = ", ".join(name for name in layouts.known(table) if isinstance(layouts.find(name, table), Writing))
-        raise LayoutError(f"layout {layout_id!r}: is read, and never written; take one of {names}")
-    return layout
+    stated = layout_id.partition("@")[2]
+    versions = [version for version in layout.versions if isinstance(layout, Writing) and layout.containers(version)]
+    if not isinstance(layout, Writing) or not versions or (stated and stated not in versions):
+        raise LayoutError(f"layout {layout_id!r}: is read, and never written; take one of {', '.join(writable(table))}")
+    newest = layouts.version_of(layout.name, table)
+    return layout, stated or (newest if newest in versions else versions[-1])
+
+
+def writable(table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> tuple[str, ...]:
+    """Returns the ids of all layouts, in all versions, that conversions write."""
+    return tuple(f"{layout.name}@{v}" for layout in table if isinstance(layout, Writing) for v in layout.versions if layout.containers(v))
 
 
 class _Conversion:
@@ -127,8 +141,7 @@ class _Conversion:
 
     def __init__(self, node: Node, found: layouts.ReadResult, wish: Wish, table: Sequence[layouts.Layout]) -> None:
         self.node, self.found, self.wish = node, found, wish
-        self.layout = writing(wish.layout, table)
-        self.version = layouts.version_of(wish.layout, table)
+        self.layout, self.version = written(wish.layout, table)
         self.to = f"{self.layout.name}@{self.version}"
         self.reader = layouts.find(found.layout, table)
         self.related = self.reader.name == self.layout.name or {self.reader.name, self.layout.name} <= FAMILY
@@ -162,7 +175,7 @@ class _Conversion:
         self.lost += [p for p in self._unsaid(moves, nodes, documents) if p.loc not in {known.loc for known in self.lost}]
         return ConversionPlan(
             self.found.layout, self.to, self.container, self.wish.in_place, tuple(moves.values()), nodes,
-            documents.arrays, documents.files, documents.consolidated, tuple(self.lost), tuple(dict.fromkeys(self.notes)),
+            documents.arrays, documents.files, documents.consolidated, tuple(self.lost), tuple(dict.fromkeys(self.notes)), tuple(ready),
         )  # fmt: skip
 
     # --- what is there
@@ -309,7 +322,7 @@ class _Conversion:
         return {key: value for key, value in attributes.items() if key not in self._own_keys()}
 
     def _own_keys(self) -> tuple[str, ...]:
-        return tuple(getattr(self.reader, "keys", ()))
+        return own_keys(self.reader)
 
     def _nodes(self, moves: Mapping[str, Move], documents: Documents) -> tuple[NodeWrite, ...]:
         arrays: dict[str, NodeWrite] = {}
@@ -386,6 +399,11 @@ class _Conversion:
             return {}
         attributes = node.attributes
         return {key: value for key, value in attributes.items() if key not in (*ARRAY_KEYS, "n5")} if node.container == "n5" else attributes
+
+
+def own_keys(layout: layouts.Layout) -> tuple[str, ...]:
+    """Returns the attributes by which a layout is known; of one that is only read, and does not say, what all of them are called by habit."""
+    return tuple(getattr(layout, "keys", ("multiscales", "multiscale")))
 
 
 def _laid_over(attributes: dict[str, JSON], said: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from ziggurat import geometry, layouts
-from ziggurat.conversion.across import ConversionPlan, Wish, conversion_plan
+from ziggurat.conversion.across import ConversionPlan, Wish, conversion_plan, own_keys
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale
 from ziggurat.node import Node
 from ziggurat.problems import DocumentError, LayoutError, NotFound, OptionError, UnsupportedError
@@ -121,5 +121,5 @@ def annotation_plans(
 
 def _keys_of(ids: Sequence[str], attributes: Mapping[str, JSON], table: Sequence[layouts.Layout]) -> dict[str, JSON]:
     """Returns the attributes by which layouts are known, as they are now."""
-    keys = {key for layout_id in ids for key in getattr(layouts.find(layout_id, table), "keys", ())}
+    keys = {key for layout_id in ids for key in own_keys(layouts.find(layout_id, table))}
     return {key: value for key, value in attributes.items() if key in keys}

@@ -24,13 +24,14 @@ from ziggurat.conversion import Change, Hierarchy
 from ziggurat.conversion.across import ConversionPlan, NodeWrite
 from ziggurat.conversion.tree import NAMES
 from ziggurat.journal import FOLDER, Journal, locked
-from ziggurat.layouts import SmallArray
+from ziggurat.layouts import LAYOUTS, Layout, SmallArray
 from ziggurat.model import JSON
 from ziggurat.node import dumps, named_place
 from ziggurat.problems import LayoutError, OptionError, Problem, StorageError, TargetExists, UnsupportedError
 from ziggurat.transfer.copies import stale_copies_above, with_fresh_copies
 from ziggurat.transfer.copying import Opened, batches, run
 from ziggurat.transfer.folder import Folder, Watch, nothing, read_documents
+from ziggurat.transfer.proofs import proven
 from ziggurat.transfer.texts import counted, difference, problem_json, sentences
 
 N5_VERSION = "4.0.0"
@@ -100,6 +101,7 @@ def convert(
     dry_run: bool = False,
     threads: int | None = None,
     watch: Watch = nothing,
+    table: Sequence[Layout] = LAYOUTS,
 ) -> ConversionResult:
     """Does what `plan` says of an opened source.
 
@@ -113,11 +115,13 @@ def convert(
         Return what would happen, and write nothing.
     threads
         That move samples; None: as many as there are cores, four at most.
+    table
+        The layouts that there are.
 
     Raises
     ------
     LayoutError
-        `strict`, and something would be lost.
+        `strict`, and something would be lost; or a reader of the target would find levels elsewhere.
     TargetExists
         Something is at the target, or another process is writing there.
     OptionError
@@ -125,21 +129,29 @@ def convert(
     StorageError
         Reading or writing failed; the same command goes on.
     """
+    if plan.in_place:
+        return _in_place(opened, plan, dry_run, strict, watch, table)
+    plan = replace(plan, lost=(*plan.lost, *proven(plan, final_documents(plan, {}), table)))
+    _refuse_losses(opened, plan, strict)
+    return _new_store(opened, plan, target, dry_run, threads or min(4, os.cpu_count() or 1), watch)
+
+
+def _refuse_losses(opened: Opened, plan: ConversionPlan, strict: bool) -> None:
+    """Raises LayoutError when something would be lost and that was not to be."""
     if strict and plan.lost:
         more = f" (and {len(plan.lost) - 1} more)" if len(plan.lost) > 1 else ""
         raise LayoutError(f"{plan.to} cannot hold all of {opened.node.location}: {plan.lost[0].sentence}{more}; leave strict out to convert it nevertheless")
-    if plan.in_place:
-        return _in_place(opened, plan, dry_run, watch)
-    return _new_store(opened, plan, target, dry_run, threads or min(4, os.cpu_count() or 1), watch)
 
 
 # --- in place: documents alone
 
 
-def _in_place(opened: Opened, plan: ConversionPlan, dry_run: bool, watch: Watch) -> ConversionResult:
+def _in_place(opened: Opened, plan: ConversionPlan, dry_run: bool, strict: bool, watch: Watch, table: Sequence[Layout]) -> ConversionResult:
     root = local_root(opened)
-    plan = without_present(opened, plan)
     before = read_documents(root)
+    plan = replace(plan, lost=(*plan.lost, *proven(plan, final_documents(plan, before, root), table)))
+    _refuse_losses(opened, plan, strict)
+    plan = without_present(opened, plan)
     changes = changes_of(plan, before, root)
     notes = [*sentences(plan.notes), *(stale_copies_above(root) if changes else [])]
     if changes and not dry_run:
@@ -158,20 +170,35 @@ def local_root(opened: Opened) -> Path:
     return root
 
 
+Documents = dict[str, Mapping[str, JSON]]
+
+
 def changes_of(plan: ConversionPlan, before: Hierarchy, root: Path | None = None) -> tuple[Change, ...]:
     """Returns the documents that differ from those `before`, in a safe order: arrays, groups from the deepest up, the group itself, copies."""
+    old, documents, final = _documents(plan, before, root)
+    order = [*documents, *(key for key in final if key not in documents)]
+    changed = [Change(*_split(key), old.get(key), final.get(key, documents.get(key))) for key in order if final.get(key, documents.get(key)) != old.get(key)]
+    return tuple(sorted(changed, key=lambda change: (change.file == ".zmetadata", change.path == "")))
+
+
+def final_documents(plan: ConversionPlan, before: Hierarchy, root: Path | None = None) -> Documents:
+    """Returns every document as it will be."""
+    _, documents, final = _documents(plan, before, root)
+    return {**documents, **final}
+
+
+def _documents(plan: ConversionPlan, before: Hierarchy, root: Path | None) -> tuple[Documents, Documents, Documents]:
+    """Returns the documents as they are, those that the plan speaks of, and all of them afterwards with fresh copies."""
     written: dict[str, JSON] = {}
     n5 = {} if root is None else {write.path: _n5_document(root, write.path) for write in plan.nodes if plan.container == "n5"}
+    there = {_key(path, "attributes.json"): document for path, document in n5.items()}
     for path, small in plan.arrays.items():
         written |= {f"{path}/{name}": document for name, document in array_documents(_spec(small, plan)).items()}
     for write in plan.nodes:
-        written |= node_documents(write, plan, {**before, **{_key(path, "attributes.json"): document for path, document in n5.items()}})
+        written |= node_documents(write, plan, {**before, **there})
     documents = {key: value for key, value in written.items() if isinstance(value, Mapping)}
     final = with_fresh_copies(before, {**before, **documents}, plan.consolidated)
-    order = [*documents, *(key for key in final if key not in documents)]
-    old = {**before, **{_key(path, "attributes.json"): document for path, document in n5.items() if document}}
-    changed = [Change(*_split(key), old.get(key), final.get(key, documents.get(key))) for key in order if final.get(key, documents.get(key)) != old.get(key)]
-    return tuple(sorted(changed, key=lambda change: (change.file == ".zmetadata", change.path == "")))
+    return {**before, **{key: document for key, document in there.items() if document}}, documents, final
 
 
 def node_documents(write: NodeWrite, plan: ConversionPlan, before: Hierarchy) -> dict[str, JSON]:

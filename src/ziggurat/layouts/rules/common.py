@@ -18,4 +18,5 @@ COMMON: tuple[Rule, ...] = (
     Rule("LOSS006", "NOTE", "The target holds one series in a group, and there are several.", OURS),
     Rule("LOSS007", "NOTE", "What lies beside the levels is no part of the multiscale, and is not converted with it.", OURS),
     Rule("LOSS008", "NOTE", "The target cannot hold further coordinate systems.", OURS),
+    Rule("LOSS009", "NOTE", "The target cannot hold the names of the axes.", OURS),
 )

@@ -1,0 +1,66 @@
+"""A conversion is read again before it is written: what a reader will find must be what was meant.
+
+The documents that are about to be written make a node; the target's own layout reads it. Levels that would lie elsewhere stop the
+conversion, unless the layout said that it cannot hold places; axes that would get other names are told as lost. Source: design.md, promise 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ziggurat import layouts
+from ziggurat.conversion.across import ConversionPlan
+from ziggurat.layouts.rules import problem
+from ziggurat.model import JSON, Level, Multiscale
+from ziggurat.node import DictNode, dumps
+from ziggurat.problems import DocumentError, LayoutError, NotFound, Problem
+
+TOLERANCE = 1e-9
+"""Of one sample: coordinates that are stored as sums of steps are off by some units in the last place."""
+
+
+def read_again(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout]) -> tuple[Multiscale, ...]:
+    """Returns the multiscales that a reader finds in the documents of a plan. Raises NotFound, DocumentError."""
+    held: dict[str, Mapping[str, JSON] | bytes] = dict(documents)
+    for name, content in plan.files.items():
+        held[name] = content.encode("utf-8") if isinstance(content, str) else dumps(content, name)
+    node = DictNode(held, location=plan.to, values={path: small.values for path, small in plan.arrays.items()})
+    return layouts.read(node, plan.to, table).multiscales
+
+
+def proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> tuple[Problem, ...]:
+    """Returns what a reader of the target finds otherwise than it was meant, beyond what the plan knows to be lost.
+
+    Raises LayoutError when levels would be missing, or lie elsewhere, and the layout did not say that it has no words for places.
+    """
+    if any(move.how == "linked" for move in plan.moves) or not plan.meant:
+        return ()
+    try:
+        found = read_again(plan, documents, table)
+    except (NotFound, DocumentError) as error:
+        raise LayoutError(f"{plan.to} cannot hold this: what would be written cannot be read again ({error}); take another layout") from error
+    placeless = any(p.rule == "LOSS001" for p in plan.lost)
+    told: list[Problem] = []
+    for i, meant in enumerate(plan.meant):
+        again = found[i] if i < len(found) else None
+        if again is None or again.n_levels != meant.n_levels:
+            n = 0 if again is None else again.n_levels
+            raise LayoutError(f"{plan.to} cannot hold series {meant.name or i}: of its {meant.n_levels} levels a reader would find {n}; take another layout")
+        if not placeless:
+            for old, new in zip(meant.levels, again.levels, strict=True):
+                _refuse_elsewhere(old, new, plan.to)
+        names, got = [axis.name for axis in meant.axes], [axis.name for axis in again.axes]
+        if names != got:
+            message = f"{plan.to} has no place for the names of the axes: a reader takes {', '.join(names)} for {', '.join(got)}"
+            told.append(problem("LOSS009", f"multiscales[{i}].axes", message, "say them when you open it, or take another layout"))
+    return tuple(told)
+
+
+def _refuse_elsewhere(old: Level, new: Level, to: str) -> None:
+    for what in ("scale", "translation"):
+        a: tuple[float, ...] | None = getattr(old, what)
+        b: tuple[float, ...] | None = getattr(new, what)
+        steps = old.scale or ()
+        if a is not None and (b is None or not all(abs(x - y) <= TOLERANCE * abs(s) for x, y, s in zip(a, b, steps, strict=True))):
+            hint = "a scale there is above 0; turn the axis round, or take another layout" if any(s <= 0 for s in steps) else "take another layout"
+            raise LayoutError(f"{to} cannot hold where level {old.path!r} lies: {what} {list(a)} would be read as {list(b or ())}; {hint}")
