@@ -21,7 +21,12 @@ FLOATS = RNG.random((150, 130)).astype(np.float32)
 FLOATS[RNG.random(FLOATS.shape) < 0.02] = np.nan
 FLOATS[40:70, 20:90] = np.nan
 
+WIDE = RNG.integers(0, 65536, (130, 110, 90), dtype=np.uint16)
 CASES = {
+    "windows straddle too": (WIDE, (50,) * 3, {"chunks": 16, "factors": 3}),
+    "windows straddle, small values": (WIDE % 999, (50,) * 3, {"chunks": 16, "factors": 3, "threads": 4}),
+    "windows straddle, signed": (WIDE.astype(np.int16), (50,) * 3, {"chunks": (16, 8, 16), "factors": [(3, 3, 3), (2, 2, 1)], "levels": 3}),
+    "windows straddle, 64 bits": (WIDE.astype(np.int64) << 30, (50,) * 3, {"chunks": 8, "factors": (3, 3, 3), "levels": 3}),
     "10 to 8": (SMALL, (10,) * 3, {"chunks": 8}),
     "one thread": (SMALL, (10,) * 3, {"chunks": 8, "threads": 1}),
     "four threads": (SMALL, (10,) * 3, {"chunks": 8, "threads": 4}),
@@ -85,6 +90,22 @@ def test_workers_that_share_nothing_read_borders_again_and_the_plan_says_how_oft
     assert there.n_chunk_reads == there.plan.passes[0].n_lone_reads > here.n_chunk_reads == here.plan.n_chunk_reads
     assert there.n_chunk_writes == here.n_chunk_writes
     assert digest(tmp_path / "h") == digest(tmp_path / "t")
+
+
+def test_joined_windows_in_any_order_and_by_anyone(tmp_path):
+    options = {"chunks": 8, "factors": 3, "levels": 3}
+    here = in_place(tmp_path / "h" / "g.zarr", WIDE, (50,) * 3, threads=3, **options)
+    with ThreadPoolExecutor(2) as executor:
+        there = in_place(tmp_path / "t" / "g.zarr", WIDE, (50,) * 3, executor=executor, **options)
+    assert here.plan.passes[0].joins and here.n_chunk_reads == 18
+    assert there.n_chunk_reads == there.plan.passes[0].n_lone_reads > 18
+    assert digest(tmp_path / "h") == digest(tmp_path / "t")
+
+
+def test_only_sums_of_integers_are_joined(tmp_path):
+    for name, base, options in (("f", WIDE.astype(np.float32), {}), ("n", WIDE, {"nodata": 3}), ("m", WIDE, {"reduction": "max"})):
+        plan = zg.plan(f"{zarr_group(tmp_path / name, base, (50,) * 3)}/0", axes="zyx", kind="image", chunks=8, factors=3, **options)
+        assert not plan.passes[0].joins
 
 
 class Stop(Exception):

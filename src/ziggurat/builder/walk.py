@@ -386,6 +386,8 @@ class Walk:
                 values = spare.pop() if spare else ()
                 if not values or values[0].shape[: len(shape)] != shape:
                     values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))
+                for value in values if self._pass.joins else ():
+                    value.fill(0)
                 entry = _Pending(Carry(values), left)
                 self._pending[(k, i)] = entry
             return entry
@@ -466,16 +468,23 @@ class Walk:
     def _folded(self, box: Box) -> Carry:
         """Returns what base samples give to level 1; valid until this thread's next one."""
         carry = self._base(box)
-        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(box, self._factors[1], strict=True))
+        if self._pass.joins:
+            carry.lead = tuple(low % f for (low, _), f in zip(box, self._factors[1], strict=True))
+        shape = tuple(-(-high // f) - low // f for (low, high), f in zip(box, self._factors[1], strict=True))
         values = tuple(self._buffer(("given", n), shape, d) for n, d in enumerate(self._bound.carry_dtypes(1)))
         return Carry(values, self._bound.fold(1, carry, self._factors[1], values))
 
     def _paste(self, i: Index, reached: Box, given: Carry, entry: _Pending) -> None:
-        """Copies the part of what base samples give to level 1 that lies in a tile there into its place."""
+        """Puts the part of what base samples give to level 1 that lies in a tile there into its place."""
         own = self.box(1, i)
         part = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(reached, own, strict=True))
         inside = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, reached, strict=True))
         place = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, own, strict=True))
+        if self._pass.joins:
+            with entry.lock:  # windows at the borders are others' as well
+                for whole, values in zip(entry.carry.values, given.values, strict=True):
+                    np.add(whole[place], values[inside], out=whole[place])
+            return
         for whole, values in zip(entry.carry.values, given.values, strict=True):
             whole[place] = values[inside]
         if given.weights is not None:

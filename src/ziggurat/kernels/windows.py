@@ -30,18 +30,22 @@ HALF = 32
 """Bits of the low limb of a split 64-bit sum."""
 
 
-def window_shape(shape: tuple[int, ...], factors: Factors) -> tuple[int, ...]:
-    """Returns the number of windows per axis, partial ones included.
+def window_shape(shape: tuple[int, ...], factors: Factors, lead: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Returns the number of windows per axis, partial ones included; `lead`: samples of the first window that are not in the block.
 
-    >>> window_shape((5, 4), (2, 4))
-    (3, 1)
+    >>> window_shape((5, 4), (2, 4)), window_shape((5, 4), (2, 4), (1, 1))
+    ((3, 1), (3, 2))
     """
-    return tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    return tuple(-(-(n + a) // f) for n, f, a in zip(shape, factors, lead or (0,) * len(shape), strict=True))
 
 
 @lru_cache(maxsize=512)
-def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: int = SLAB_BYTES) -> tuple[tuple[Region, Region], ...]:
+def slabs(
+    shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: int = SLAB_BYTES, lead: tuple[int, ...] = ()
+) -> tuple[tuple[Region, Region], ...]:
     """Returns (region of the block, region of its windows) of each slab: whole windows, at most about `slab_bytes` of input each.
+
+    `lead`: samples of the first window that are not in the block; only slabs that begin where the block does have it.
 
     >>> [a for a, _ in slabs((5, 4), 1, (2, 2), 8)]
     [(slice(0, 2, None), slice(0, 4, None)), (slice(2, 4, None), slice(0, 4, None)), (slice(4, 5, None), slice(0, 4, None))]
@@ -52,26 +56,29 @@ def slabs(shape: tuple[int, ...], itemsize: int, factors: Factors, slab_bytes: i
             break
         inner = math.prod(steps[axis + 1 :]) * itemsize * f
         steps[axis] = min(steps[axis], max(1, slab_bytes // max(1, inner)) * f)
-    starts = [range(0, n, max(1, step)) for n, step in zip(shape, steps, strict=True)]
-    found = []
-    for place in itertools.product(*starts):
-        inside = tuple(slice(a, min(a + s, n)) for a, s, n in zip(place, steps, shape, strict=True))
-        found.append((inside, tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(inside, factors, strict=True))))
-    return tuple(found)
+    axes = []
+    for n, step, f, a in zip(shape, steps, factors, lead or (0,) * len(shape), strict=True):
+        starts = [0, *range(step - a, n, step)] if step < n else [0][:n]
+        parts = [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n], strict=True)]
+        axes.append([(part, slice((part.start + a) // f, -(-(part.stop + a) // f))) for part in parts])
+    return tuple((tuple(inside for inside, _ in some), tuple(windows for _, windows in some)) for some in itertools.product(*axes))
 
 
-def fold(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+def fold(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: tuple[int, ...] = ()) -> None:
     """Combines the samples of each window with the binary ufunc `op`, in the dtype of `out`.
+
+    `lead`: how many samples of the first window of each axis are not in the block; that window holds the rest.
 
     `out` may be a strided view; its dtype must hold every partial result. Axes are folded first to last, samples of an
     axis in ascending order (integer sums may be taken in another order, which cannot be seen).
     """
-    regions = slabs(block.shape, block.itemsize, factors)
+    regions = slabs(block.shape, block.itemsize, factors, SLAB_BYTES, lead) if lead else slabs(block.shape, block.itemsize, factors)
     if len(regions) == 1:
-        _fold_slab(block, factors, out, op)
+        _fold_slab(block, factors, out, op, lead)
         return
     for inside, windows in regions:
-        _fold_slab(block[inside], factors, out[windows], op)
+        some = tuple(0 if part.start else a for part, a in zip(inside, lead, strict=True)) if lead else ()
+        _fold_slab(block[inside], factors, out[windows], op, some)
 
 
 Part = tuple[Region | None, tuple[Region, ...]]
@@ -79,23 +86,29 @@ Part = tuple[Region | None, tuple[Region, ...]]
 
 
 @lru_cache(maxsize=512)
-def _steps(shape: tuple[int, ...], factors: Factors) -> tuple[tuple[tuple[int, ...], tuple[Part, ...]], ...]:
+def _steps(shape: tuple[int, ...], factors: Factors, lead: tuple[int, ...]) -> tuple[tuple[tuple[int, ...], tuple[Part, ...]], ...]:
     """Returns per folded axis the shape after it, and its whole and partial windows: all that a slab's fold looks up."""
     steps = []
     for axis, f in enumerate(factors):
         if f == 1:
             continue
-        full, rest = divmod(shape[axis], f)
+        n, missing = shape[axis], lead[axis] if lead else 0
+        head = min(f - missing, n) if missing else 0
+        full, rest = divmod(n - head, f)
         before = (slice(None),) * axis
         parts: list[Part] = []
+        if head:
+            parts.append(((*before, slice(0, 1)), tuple((*before, slice(i, i + 1)) for i in range(head))))
+        first = len(parts)
         if full:
-            parts.append(((*before, slice(0, full)) if rest else None, tuple((*before, slice(i, full * f, f)) for i in range(f))))
+            body = tuple((*before, slice(head + i, head + full * f, f)) for i in range(f))
+            parts.append(((*before, slice(first, first + full)) if head or rest else None, body))
         if rest:
-            tail = tuple((*before, slice(i, i + 1)) for i in range(full * f, shape[axis]))
-            parts.append(((*before, slice(full, full + 1)), tail))
+            tail = tuple((*before, slice(i, i + 1)) for i in range(n - rest, n))
+            parts.append(((*before, slice(first + full, first + full + 1)), tail))
         if axis == len(shape) - 2 and factors[-1] == 1 and 1 < shape[-1] <= FEW:
             parts = [_with_last(part, axis, i) for part in parts for i in range(shape[-1])]
-        shape = (*shape[:axis], full + (rest > 0), *shape[axis + 1 :])
+        shape = (*shape[:axis], first + full + (rest > 0), *shape[axis + 1 :])
         steps.append((shape, tuple(parts)))
     return tuple(steps)
 
@@ -107,16 +120,16 @@ def _with_last(part: Part, axis: int, i: int) -> Part:
     return (*(where or (slice(None),) * (axis + 1)), last), tuple((*operand, last) for operand in operands)
 
 
-def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+def _fold_slab(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: tuple[int, ...] = ()) -> None:
     if op is np.add and block.itemsize < out.itemsize and block.dtype.kind == out.dtype.kind and block.dtype.kind in "ui" and block.size:
-        _add_widening(block, factors, out)
+        _add_widening(block, factors, out, lead)
     else:
-        _fold_steps(block, factors, out, op)
+        _fold_steps(block, factors, out, op, lead)
 
 
-def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc) -> None:
+def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: tuple[int, ...]) -> None:
     dtype = out.dtype
-    steps = _steps(block.shape, factors)
+    steps = _steps(block.shape, factors, lead)
     if not steps:
         out[...] = block
         return
@@ -133,17 +146,17 @@ def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc) -> Non
         block = target
 
 
-def _add_widening(block: Array, factors: Factors, out: Array) -> None:
+def _add_widening(block: Array, factors: Factors, out: Array, lead: tuple[int, ...]) -> None:
     """Adds integers into a wider type, in their own type as long as the largest of them leaves room: no casts, twice the vector width."""
     inner = (*factors[:-1], 1)
     if block.itemsize > 1 and max(inner) > 1 and _largest(block) * math.prod(inner) < 1 << (8 * block.itemsize - (block.dtype.kind == "i")):
-        sums = np.empty(window_shape(block.shape, inner), block.dtype)
-        _fold_steps(block, inner, sums, np.add)
-        block, factors = sums, (*(1 for _ in inner[1:]), factors[-1])
-    if factors[-1] == 2 and _pairs_fit(block, out.dtype, factors):
-        pairs = _add_pairs(block)
-        block, factors = pairs, (*factors[:-1], 1)
-    _fold_steps(block, factors, out, np.add)
+        before = (*lead[:-1], 0) if lead else ()
+        sums = np.empty(window_shape(block.shape, inner, before), block.dtype)
+        _fold_steps(block, inner, sums, np.add, before)
+        block, factors, lead = sums, (*(1 for _ in inner[1:]), factors[-1]), (*(0 for _ in lead[1:]), *lead[-1:])
+    if factors[-1] == 2 and not any(lead[-1:]) and _pairs_fit(block, out.dtype, factors):
+        block, factors = _add_pairs(block), (*factors[:-1], 1)
+    _fold_steps(block, factors, out, np.add, lead)
 
 
 def _largest(block: Array) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from ziggurat.planner.table import size_text
 from ziggurat.planner.tiles import Cut, Grids, Pass, Shape, candidates, clip, count_reads, n_begun, n_tiles, root_level
 from ziggurat.problems import PlanError
-from ziggurat.reductions import Folding
+from ziggurat.reductions import Folding, joins_parts
 
 PROCESS_BYTES = 100 * 2**20
 """Interpreter, numpy, codecs and their scratch. Source: design.md."""
@@ -167,7 +167,8 @@ def _passes(work: Work, folding: Folding | None, group: Sequence[tuple[int, ...]
         grids = grids_of(work, emits)
         best: Cut | None = None
         lowest = 0
-        for cut in candidates(grids, straddling=not work.writes_base and not work.copies_base):
+        joining = folding is not None and not work.masks and joins_parts(folding)
+        for cut in candidates(grids, straddling=not work.writes_base and not work.copies_base, joining=joining):
             if cut.whole_chunks != (wanted == "whole"):
                 continue
             peak = peak_bytes(work, folding, cut, emits, threads)
@@ -190,7 +191,7 @@ def _pass(work: Work, grids: Grids, cut: Cut, emits: tuple[int, ...], threads: i
     if cut.straddles:
         footprint = tuple(t * math.prod(f[a] for f in work.factors[: root + 1]) for a, t in enumerate(cut.tiles[root]))
         lone = count_reads(grids, footprint, picks=picks)
-    return Pass(emits, cut.tiles, root, reads, cut.whole_chunks, cut.straddles, lone)
+    return Pass(emits, cut.tiles, root, reads, cut.whole_chunks, cut.straddles, cut.joins, lone)
 
 
 def _root_level(work: Work, shapes: Sequence[Shape], cut: Cut, emits: Sequence[int], threads: int) -> int:

@@ -5,6 +5,7 @@ does not write has no chunk. Where a tile would pass the level's end, it is the 
 
 Where that makes giants (stored chunks of 100, written ones of 64), tiles of level 0 may *straddle* those of level 1: `t[1]` then
 leaves the tile below out, windows still lie in one tile of each level, and a tile of level 1 waits for all that reach into it.
+Integer sums may besides be *joined*: `t[0]` is the stored chunk then, and what several of them hold of a window is added up in level 1.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Pass:
     """True when a level-0 tile holds whole stored chunks, so that each chunk is read once."""
     straddles: bool = False
     """True when a tile of level 0 may lie in several tiles of level 1, which the threads of a process make together."""
+    joins: bool = False
+    """True when a window may lie in several tiles of level 0 too; what each holds of it is added, in any order."""
     n_lone_reads: int = 0
     """Stored chunks that are read when every root is made on its own, as workers of an executor do; 0: as many as otherwise."""
     what: str = "walk"
@@ -102,19 +105,29 @@ class Cut:
     tiles: tuple[Shape, ...]
     whole_chunks: bool
     straddles: bool = False
+    joins: bool = False
 
 
-def candidates(grids: Grids, *, straddling: bool) -> Iterator[Cut]:
+HOT_SAMPLES = 1 << 20
+"""A tile of level 0 above this is put together in memory, not in a core's cache (2 MiB of 16-bit samples)."""
+MOST_PARTIAL = 1.3
+"""Where chunks widened to whole windows are larger than this many times themselves (planes), too many windows would be joined."""
+
+
+def candidates(grids: Grids, *, straddling: bool, joining: bool = False) -> Iterator[Cut]:
     """Yields the ways to cut a pass, best first: whole stored chunks, then ever smaller tiles that cut stored chunks.
 
     `straddling`: tiles of level 0 may lie in several tiles of level 1, which is better where nested tiles would hold more of
-    level 1 at once than all tiles that are then begun and not complete.
+    level 1 at once than all tiles that are then begun and not complete. `joining`: so may windows, which is better where tiles
+    of whole windows would be put together in memory.
     """
     top = len(grids.shapes) - 1
     one = (1,) * len(grids.shapes[0])
     ahead, own = _factor(grids, 1, top), grids.chunks[0] or one
     whole = tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))
     nested = Cut(nest(grids, whole), whole_chunks=True)
+    if straddling and joining and top and grids.chunks[1] is not None and _joins_well(grids, whole, ahead):
+        yield Cut(nest(grids, grids.source_chunks, straddling=True), whole_chunks=True, straddles=True, joins=True)
     if straddling and top and grids.chunks[1] is not None:
         loose = Cut(nest(grids, whole, straddling=True), whole_chunks=True, straddles=True)
         n_open = n_begun(grids.shapes, grids.factors, loose.tiles, 1, 1)
@@ -135,6 +148,12 @@ def candidates(grids: Grids, *, straddling: bool) -> Iterator[Cut]:
     for first in reversed(grown):
         if math.prod(clip(first, grids.shapes[0])) <= MAX_SAMPLES:
             yield Cut(nest(grids, first), whole_chunks=False)
+
+
+def _joins_well(grids: Grids, whole: Shape, factors: Shape) -> bool:
+    chunks = grids.source_chunks
+    widened = math.prod((c + 2 * (f - 1)) / c for c, f in zip(chunks, factors, strict=True))
+    return whole != chunks and math.prod(clip(whole, grids.shapes[0])) > HOT_SAMPLES and widened <= MOST_PARTIAL
 
 
 def n_begun(shapes: Sequence[Shape], factors: Sequence[Shape], tiles: Sequence[Shape], k: int, threads: int) -> int:

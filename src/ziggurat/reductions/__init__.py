@@ -5,7 +5,7 @@ reduction is one row, one kernel where none fits, and one oracle in the tests; `
 """
 
 from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_weighing
-from ziggurat.reductions.foldings import Gathered, Windows, coverage
+from ziggurat.reductions.foldings import Gathered, Windows, coverage, joins_parts
 from ziggurat.reductions.names import ALIASES, Said, by_axis, find, resolve
 from ziggurat.reductions.own import reduction
 from ziggurat.reductions.page import markdown
@@ -62,6 +62,7 @@ __all__ = [
     "difference_dtype",
     "expanded_dtype",
     "find",
+    "joins_parts",
     "markdown",
     "reconstruct",
     "reduce_array",

@@ -85,7 +85,10 @@ class SumFolding:
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         if level == 1:
-            return self._fold_samples(child.values[0], child.weights, factors, out)
+            if not child.lead:
+                return self._fold_samples(child.values[0], child.weights, factors, out)
+            self._fold_part(child, factors, out)
+            return None
         for values, place in zip(child.values, out, strict=True):
             windows.fold(values, factors, place, np.add)
         if child.weights is None:
@@ -93,6 +96,11 @@ class SumFolding:
         counts = np.empty(out[0].shape, self.weight_dtype(level))
         windows.fold(child.weights, factors, counts, np.add)
         return counts
+
+    def _fold_part(self, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> None:
+        limbs = windows.split(child.values[0]) if self._is_split else child.values
+        for limb, place in zip(limbs, out, strict=True):
+            windows.fold(limb, factors, place, np.add, child.lead)
 
     def _fold_samples(self, samples: AnyArray, mask: AnyArray | None, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         if mask is not None and not mask.all():
@@ -166,6 +174,11 @@ class SumFolding:
             windows.divide_by(values[0], n_valid, n, out, missing)
         if self._is_split or min_valid is not None:
             out[weights.too_few(n_valid, n, min_valid)] = missing
+
+
+def joins_parts(folding: Folding) -> bool:
+    """True when what a window's parts give may be added in any order: integer sums. Sums of floats are rounded on the way."""
+    return isinstance(folding, SumFolding) and folding.setting.dtype.kind in "iu" and folding.setting.nodata is None
 
 
 @dataclass(frozen=True, slots=True)

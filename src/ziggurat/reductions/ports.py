@@ -39,6 +39,8 @@ class Carry:
 
     None means the counts that geometry implies (level 0: every sample counts 1).
     """
+    lead: tuple[int, ...] = ()
+    """Samples of the first window of each axis that are not here but elsewhere; only where sums are joined (see `joins_parts`)."""
 
 
 @dataclass(frozen=True, slots=True)
