@@ -160,3 +160,12 @@ def test_where_more_labels_lie_under_a_sample_than_are_counted_the_report_says_s
     assert multiscale(result)["metadata"]["kwargs"]["unproven"] == list(result.unproven)
     assert f"samples {result.unproven[3]} of level 3" in str(result)
     assert result.to_json()["unproven"] == list(result.unproven)
+
+
+@pytest.mark.parametrize("name", ["mode(source=base)", "q0.9", "median(source=base)", "y:mean, x:max", "sum", "std"])
+def test_a_deep_check_makes_the_same_levels_again_from_what_the_metadata_says(tmp_path: Path, name: str) -> None:
+    base = RNG.integers(1, 60, (64, 64)).astype(np.uint32)
+    result = zg.build(base, tmp_path / "d.zarr", chunks=16, levels=4, kind="labels" if "mode" in name else "image", reduction=name)
+    report = zg.check(result.location, deep=True)
+    assert report.ok, str(report)
+    assert [problem.rule for problem in report if "all equal" in problem.message] == ["DEEP005"] * 3

@@ -20,7 +20,9 @@ MAX_WHOLE = 2**24
 BUDGET = 2**22
 """Samples of the finer level that one block may need: 8 MiB of uint16, and a 162^3 window of a volume."""
 N_BLOCKS = 5
-_READ = frozenset({"reduction", "axes", "factors", "anchor", "source", "kind", "chunks", "scale", "translation", "units", "nodata", "residual_base"})
+_READ = frozenset(
+    {"reduction", "unproven", "axes", "factors", "anchor", "source", "kind", "chunks", "scale", "translation", "units", "nodata", "residual_base"}
+)
 """Keys of `kwargs` that a recomputation understands; with any other the samples may depend on more than the base."""
 
 
