@@ -136,6 +136,9 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
             raise unlisted(place)
         place = listing[0]
     found = validation.check_node(place.node, layout=layout)
+    archive = getattr(place.target, "archive", None)
+    if isinstance(archive, validation.Archive) and found.layouts[0].startswith("ome-zarr@") and place.node.container == "zarr3":
+        found = dataclasses.replace(found, problems=(*validation.check_archive(archive), *found.problems))
     samples = _deep(place, layout) if deep else ()
     return dataclasses.replace(found, strict=strict, problems=(*found.problems, *samples))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,41 @@ def existing(target: object, *, allow_links: bool = False) -> Node:
     raise NotFound(f"{node.location}: a folder, but no Zarr group or array{hint}")
 
 
+def split_archive(place: str) -> tuple[str, str] | None:
+    """Returns the archive that a path or URL leads into, and the path inside; None where no part of it is a zip file by its name.
+
+    Of a local path the part must be a file.
+
+    >>> split_archive("https://host/plate.ozx/A/1/0")
+    ('https://host/plate.ozx', 'A/1/0')
+    """
+    for found in re.finditer(r"\.(?:ozx|zip)(?=/|$)", place, re.IGNORECASE):
+        head, inner = place[: found.end()], place[found.end() :].strip("/")
+        if "://" in place or os.path.isfile(head):
+            return head, inner
+    return None
+
+
+def _in_archive(archive: str, inner: str) -> Place:
+    """Returns the place of a path inside a zip archive; of its root, or of the only folder there where the root holds nothing else."""
+    from ziggurat import storage
+
+    store = storage.open_zip(archive)
+    root = storage.open_node(store)
+    names = root.children() if not inner and root.kind not in ("group", "array") else ()
+    path = names[0] if len(names) == 1 else inner
+    node = root.child(path) if path else root
+    if node.kind not in ("group", "array") and not layouts.detect(node):
+        raise NotFound(f"{node.location}: no Zarr group or array there")
+    return Place(node, store, path)
+
+
 def place_of(target: object, *, allow_links: bool = False) -> Place:
     """Returns what is at a path, a URL, a store, or a `zarr.Group` or `zarr.Array`. Raises NotFound when there is nothing."""
     where = getattr(target, "store_path", target)
+    archive = split_archive(os.fspath(where)) if isinstance(where, (str, os.PathLike)) else None
+    if archive is not None:
+        return _in_archive(*archive)
     return Place(existing(where, allow_links=allow_links), where, "", allow_links)
 
 

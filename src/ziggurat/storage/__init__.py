@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -31,8 +32,9 @@ from ziggurat.node import Container, Decode, DocumentNode, FileNode, Node
 from ziggurat.problems import OptionError, StorageError, UnsupportedError
 from ziggurat.storage.codecs import refuse_unknown_codecs
 from ziggurat.storage.documents import consolidated, write_documents
+from ziggurat.storage.zips import ZipStore
 
-__all__ = ["consolidated", "create_array", "decoder", "open_array", "open_node", "open_store", "open_writer", "write_documents"]
+__all__ = ["consolidated", "create_array", "decoder", "open_array", "open_node", "open_store", "open_writer", "open_zip", "write_documents"]
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
@@ -123,7 +125,16 @@ def open_node(target: object) -> Node:
             raise StorageError(f"{location}: cannot be listed; name the group or array itself")
         return list(listing(path))
 
-    return DocumentNode(get, names, location=location, decode=decoder(store))
+    return DocumentNode(get, names, location=location, decode=decoder(store), look=getattr(store, "files", None))
+
+
+def open_zip(place: str) -> ZipStore:
+    """Returns the archive at a local path or a URL. Raises what `ZipStore` raises, StorageError when it cannot be read."""
+    if "://" in place:
+        head, _, name = place.rpartition("/")
+        return ZipStore(open_store(head), name, location=place)
+    path = Path(place).absolute()
+    return ZipStore(FileStore(path.parent, read_only=True), path.name, location=place)
 
 
 def file_node(folder: str | os.PathLike[str], *, follow_links: bool = False) -> FileNode:

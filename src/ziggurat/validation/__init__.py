@@ -34,10 +34,11 @@ from ziggurat.validation import (
     ome,
     xarray_family,
 )
+from ziggurat.validation.archives import Archive, check_archive
 from ziggurat.validation.case import Check, make_case
 from ziggurat.validation.spec import spec_markdown, spec_schema
 
-__all__ = ["CHECKS", "check_node", "check_result", "spec_markdown", "spec_schema"]
+__all__ = ["CHECKS", "Archive", "check_archive", "check_node", "check_result", "spec_markdown", "spec_schema"]
 
 CHECKS: Mapping[str, tuple[tuple[tuple[str, ...], Check], ...]] = MappingProxyType(
     {

@@ -17,6 +17,7 @@ from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
+from ziggurat.layouts.rules.zipped import ZIPPED
 from ziggurat.problems import Problem, Requirement
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "RULES",
     "TABLES",
     "XARRAY_FAMILY",
+    "ZIPPED",
     "Repair",
     "Rule",
     "problem",
@@ -42,6 +44,7 @@ __all__ = [
 TABLES: tuple[tuple[Rule, ...], ...] = (
     FOUNDING,
     OME,
+    ZIPPED,
     XARRAY_FAMILY,
     COSEM,
     GEOZARR,
