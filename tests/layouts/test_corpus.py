@@ -83,8 +83,8 @@ def test_the_founding_sample_gets_two_lines_of_advice() -> None:
     assert report.ok and not report.ok_strict
 
 
-REPAIRED = ("COS007", "COS005-units-absent", "COS005-axes-turned", "COS005-two-of-three", "COS006-text", "COS006-scale-zero", "COS001")
-"""Where group and array state one fact differently, the array's holds, and a write says it in both places."""
+REPAIRED = ("COS007", "COS005-units-absent", "COS005-axes-turned", "COS005-two-of-three", "COS006-text", "COS006-scale-zero", "COS001", "DT007")
+"""Where group and array (or its coordinates) state one fact differently, the array's holds, and a write says it in both places."""
 
 
 @pytest.mark.parametrize("fixture", [f for f in WRITTEN if not f.name.startswith(REPAIRED)], ids=lambda f: f.id)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from ziggurat.layouts import (
     bdv_n5,
     cosem,
+    datatree,
     geozarr,
     geozarr_tms,
     itk,
@@ -24,7 +25,22 @@ from ziggurat.layouts import (
     ome_zarr,
     paintera,
 )
-from ziggurat.layouts.ports import Collecting, Described, Documents, Drafting, Evidence, Facts, Layout, Linking, Member, Nesting, SmallArray, Strength, Writing
+from ziggurat.layouts.ports import (
+    Collecting,
+    Described,
+    Documents,
+    Drafting,
+    Evidence,
+    Facts,
+    Guessing,
+    Layout,
+    Linking,
+    Member,
+    Nesting,
+    SmallArray,
+    Strength,
+    Writing,
+)
 from ziggurat.layouts.rules import RULES, Rule
 from ziggurat.model import Axis, Multiscale
 from ziggurat.node import Node
@@ -40,6 +56,7 @@ __all__ = [
     "Drafting",
     "Evidence",
     "Facts",
+    "Guessing",
     "Layout",
     "Linking",
     "Member",
@@ -53,6 +70,7 @@ __all__ = [
     "choose",
     "detect",
     "find",
+    "guesses",
     "holds_levels",
     "known",
     "members",
@@ -62,6 +80,7 @@ __all__ = [
 
 LAYOUTS: tuple[Layout, ...] = (
     itk.LAYOUT,
+    datatree.LAYOUT,
     cosem.LAYOUT,
     bdv_n5.LAYOUT,
     paintera.LAYOUT,
@@ -101,6 +120,11 @@ def detect(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Evidence, .
     """Returns all evidence, strongest first; empty when no layout recognises the node. Lists nothing."""
     found = [evidence for layout in layouts if (evidence := layout.detect(node)) is not None]
     return tuple(sorted(found, key=lambda evidence: _STRENGTHS.index(evidence.strength)))
+
+
+def guesses(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> tuple[Evidence, ...]:
+    """Returns the layouts that a group without any mark may be, which are read only when they are named."""
+    return tuple(evidence for layout in layouts if isinstance(layout, Guessing) and (evidence := layout.guess(node)) is not None)
 
 
 def holds_levels(node: Node, layouts: Sequence[Layout] = LAYOUTS) -> bool:
@@ -170,7 +194,7 @@ def read(node: Node, layout: str | None = None, layouts: Sequence[Layout] = LAYO
     evidence = detect(node, layouts)
     if layout is None and not any(e.holds == "levels" for e in evidence):
         raise NotFound(_nothing(node, evidence, layouts))
-    evidence = tuple(sorted(evidence, key=lambda e: e.holds == "members"))
+    evidence = tuple(sorted(evidence or guesses(node, layouts), key=lambda e: e.holds == "members"))
     chosen = layout or evidence[0].layout
     multiscales, problems = find(chosen, layouts).read(node)
     own = next((e.layout for e in evidence if find(e.layout, layouts) is find(chosen, layouts)), chosen)
@@ -185,6 +209,8 @@ def _nothing(node: Node, evidence: Sequence[Evidence], layouts: Sequence[Layout]
         return f"{node.location}: nothing there that is Zarr; expected a folder or store with zarr.json, .zgroup or .zarray"
     if kind == "array":
         return f"{node.location}: an array, and no group above lists it as a level; open it with zarr, or build levels for it with 'ziggurat build'"
+    for guess in guesses(node, layouts):
+        return f"{node.location}: no multiscale metadata, but it may be {guess.layout} ({guess.reason}); say layout={guess.layout!r} to read it so"
     names = ", ".join(layout.name for layout in layouts)
     return f"{node.location}: a group without multiscale metadata ({names} were tried); open one of the groups below, or build one with 'ziggurat build'"
 

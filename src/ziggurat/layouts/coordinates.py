@@ -70,6 +70,13 @@ class Found:
     location: str | None = None
 
 
+class Stated(NamedTuple):
+    """What a document beside the coordinates says of a level."""
+
+    scale: tuple[float, ...] | None = None
+    translation: tuple[float, ...] | None = None
+
+
 # --- finding -------------------------------------------------------------------------------------------------------------
 
 
@@ -119,13 +126,15 @@ def dimensions(info: ArrayInfo) -> tuple[str, ...]:
     return plain if len(plain) == len(names) == info.ndim == len(set(plain)) else ()
 
 
-def find_level(node: Node, path: str, loc: str, rules: Rules, *, group: Node | None = None) -> tuple[Found, list[Problem]]:
+def find_level(node: Node, path: str, loc: str, rules: Rules, *, group: Node | None = None, names: Sequence[str] = ()) -> tuple[Found, list[Problem]]:
     """Returns the array at a path below a node with the coordinates beside it, and what is wrong with them.
 
     Parameters
     ----------
     group
         Where the array and its coordinates lie when that is not below `node` (the target of a link).
+    names
+        Of the dimensions, for an array that does not name them.
     """
     above, _, name = path.rpartition("/")
     try:
@@ -139,7 +148,7 @@ def find_level(node: Node, path: str, loc: str, rules: Rules, *, group: Node | N
         what = f"found a {child.kind}" if child.kind != "absent" else "nothing is there"
         message = f"no array at {path!r} ({what}), so this level cannot be read"
         return Found(path, loc, None, (), {}, {}), [problem(rules.array, loc, message, "restore the array, or take it off the list")]
-    dims = dimensions(info)
+    dims = dimensions(info) or (tuple(names) if len(set(names)) == info.ndim else ())
     attributes = child.attributes
     location = child.location if group is not None else None
     problems: list[Problem] = []
@@ -216,16 +225,16 @@ def axes_of(found: Sequence[Found], *, unit: str | None = None) -> tuple[Axis, .
     return tuple(axes)
 
 
-def levels_of(found: Sequence[Found], axes: Sequence[Axis], rules: Rules) -> tuple[tuple[Level, ...], list[Problem]]:
+def levels_of(found: Sequence[Found], axes: Sequence[Axis], rules: Rules, *, stated: Sequence[Stated] = ()) -> tuple[tuple[Level, ...], list[Problem]]:
     """Returns the levels, each placed by its coordinates, and what is wrong with them.
 
-    An axis without coordinates is placed by the shapes, aligned at the lower corner; a single sample has the step that the next finer
-    level and the sizes tell. Numbers of the whole level are `inferred` when that happened to an axis that is reduced.
+    An axis without coordinates is placed by what is `stated` of it elsewhere, else by the shapes, aligned at the lower corner; a single
+    sample has the step that the next finer level and the sizes tell. Numbers of the whole level are `inferred` when that happened to an axis that is reduced.
     """
     names = tuple(axis.name for axis in axes)
     placed: list[Level] = []
     problems: list[Problem] = []
-    for level in found:
+    for level, said in zip(found, stated or [Stated()] * len(found), strict=True):
         bare = Level(level.path, array=level.array, location=level.location)
         if level.array is None:
             placed.append(bare)
@@ -238,11 +247,11 @@ def levels_of(found: Sequence[Found], axes: Sequence[Axis], rules: Rules) -> tup
             continue
         finer = [before for before in placed if before.scale is not None]
         problems += _reduced_words(level, finer[:1], rules)
-        placed.append(_placed(bare, level, names, finer))
+        placed.append(_placed(bare, level, names, finer, said))
     return tuple(placed), problems
 
 
-def _placed(bare: Level, level: Found, names: Sequence[str], finer: Sequence[Level]) -> Level:
+def _placed(bare: Level, level: Found, names: Sequence[str], finer: Sequence[Level], said: Stated) -> Level:
     shape = level.array.shape if level.array is not None else ()
     base, near = (finer[0], finer[-1]) if finer else (None, None)
     factors = ratios(base.array.shape, shape) if base is not None and base.array is not None else (Fraction(1),) * len(shape)
@@ -255,14 +264,15 @@ def _placed(bare: Level, level: Found, names: Sequence[str], finer: Sequence[Lev
         matters = factors[i] != 1 or (base is None and coordinate is None and kind_of(name) == "space")
         if line is None:
             s0, t0 = (base.scale[i], base.translation[i]) if base is not None and base.scale and base.translation else (1.0, 0.0)
-            scale.append(geometry.level_scale((s0,), (factors[i],))[0])
-            translation.append(geometry.level_translation((s0,), (t0,), (factors[i],), "centre")[0])
-            guessed_scale, guessed_place = guessed_scale or matters, guessed_place or matters
+            scale.append(said.scale[i] if said.scale else geometry.level_scale((s0,), (factors[i],))[0])
+            translation.append(said.translation[i] if said.translation else geometry.level_translation((s0,), (t0,), (factors[i],), "centre")[0])
+            guessed_scale = guessed_scale or (matters and not said.scale)
+            guessed_place = guessed_place or (matters and not said.translation)
         else:
             fine = near.scale[i] if near is not None and near.scale else 1.0
-            scale.append(line.scale or geometry.level_scale((fine,), (steps[i],))[0])
+            scale.append(line.scale or (said.scale[i] if said.scale else geometry.level_scale((fine,), (steps[i],))[0]))
             translation.append(line.translation)
-            guessed_scale = guessed_scale or (matters and line.scale == 0)
+            guessed_scale = guessed_scale or (matters and line.scale == 0 and not said.scale)
         if coordinate is not None and (line is None or not line.is_straight):
             irregular[name] = coordinate.values
     how: tuple[Provenance, Provenance] = ("inferred" if guessed_scale else "stated", "inferred" if guessed_place else "stated")

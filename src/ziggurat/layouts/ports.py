@@ -134,6 +134,15 @@ class ReadOnly:
 
 
 @runtime_checkable
+class Guessing(Protocol):
+    """A layout that a group may be though nothing says so; it is then read only when it is named."""
+
+    def guess(self, node: Node) -> Evidence | None:
+        """Returns evidence where the shape of the tree allows it. Lists nothing."""
+        ...
+
+
+@runtime_checkable
 class Described(Protocol):
     """A layout that has a page of its own."""
 

@@ -47,6 +47,8 @@ class Survey:
     """A file, or a bare array, that levels can be built on."""
     collection: Collection | None = None
     """The multiscales that are named below: of a plate, of images side by side, the labels of an image."""
+    guesses: tuple[str, ...] = ()
+    """Layouts that a group without any mark may be, read only when they are named."""
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -128,6 +130,8 @@ def _of_group(place: Place, layout: str | None) -> Survey:
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
     problems = found.problems if collection is None else (*found.problems, *collection.problems)
     here = Survey(place.node.location, found.layouts, place.node.container, pyramids, problems, collection=collection)
+    if not here.pyramids and not here.problems and collection is None:
+        here = replace(here, guesses=tuple(guess.layout for guess in layouts.guesses(place.node)))
     return _with_unlisted(here, place.node)
 
 
@@ -179,6 +183,7 @@ def _notes(survey: Survey) -> list[tuple[str, str]]:
     if survey.source is not None:
         notes.append(("", f"no levels yet: ziggurat build {survey.location}"))
     elif not survey.pyramids and not survey.problems and survey.collection is None:
+        notes += [("", f"it may be {guess}: look with --layout {guess}") for guess in survey.guesses]
         notes.append(("", "no multiscale here" + ("; 'ziggurat build' makes levels of an array" if survey.arrays else "")))
     return notes
 

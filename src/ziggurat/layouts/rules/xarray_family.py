@@ -16,5 +16,12 @@ XARRAY_FAMILY: tuple[Rule, ...] = (
     Rule("ITK005", "NOTE", "A coordinate is no straight line.", OURS),
     Rule("ITK006", "MUST", "The groups are listed from the largest image to the smallest.", _ITK),
     Rule("ITK007", "MUST", "`direction` is a square matrix of numbers, one row per axis of space.", _ITK),
+    Rule("DT001", "MUST", "`multiscales` is a list of objects with `datasets`, or the tree holds datasets with the same variable.", _MSI),
+    Rule("DT002", "MUST", "Each dataset holds `path`, a string local to the group.", _MSI),
+    Rule("DT003", "MUST", "At each path there is an array that names its dimensions, the same in all levels.", _MSI),
+    Rule("DT004", "SHOULD", "Beside each image lies, for each dimension, an array of its name with the coordinate of every sample.", f"{_MSI}; {_CF}"),
+    Rule("DT005", "NOTE", "A coordinate is no straight line.", OURS),
+    Rule("DT006", "MUST", "The datasets are ordered from the largest array to the smallest.", _MSI),
+    Rule("DT007", "SHOULD", "`multiscales` says the same as the coordinates and the arrays.", _MSI),
     Rule("ITK008", "SHOULD", "Every group of a level has a consolidated copy of its metadata of its own.", _ITK),
 )
