@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 from numpy.typing import NDArray
 
@@ -196,15 +197,49 @@ def test_cells_are_weighed_by_their_area_on_the_globe(tmp_path: Path) -> None:
     assert means["area"] != pytest.approx(means["area_wgs84"], rel=1e-5)
 
 
-def test_areas_of_a_globe_sum_to_four_pi() -> None:
-    from ziggurat.planner import rule_vectors
+def test_areas_of_a_globe_sum_to_four_pi(tmp_path: Path) -> None:
+    from ziggurat.planner import plan_vectors
 
-    axes = tuple(zg.Axis(name, "space", "degree") for name in ("time", "lat", "lon"))
+    base = np.zeros((3, 721, 1440), "uint8")
+    place: dict[str, Any] = {"axes": ["time", "lat", "lon"], "scale": (1, 0.25, 0.25), "translation": (0, -90, 0)}
     for rule in ("area", "area_wgs84"):
-        _, lat, lon = rule_vectors(rule, axes, (3, 721, 1440), (1, -0.25, 0.25), (0, 90, 0))
+        _, lat, lon = plan_vectors(zg.plan(base, tmp_path / "a.zarr", weights=rule, **place))
         assert lat is not None and lon is not None
         assert math.fsum(lat) * math.fsum(lon) == pytest.approx(4 * math.pi, rel=1e-13)
         assert lat[0] == pytest.approx(lat[1] / 8, rel=0.01)
+
+
+def test_gaussian_latitudes_are_weighed_from_their_own_edges(tmp_path: Path) -> None:
+    """Irregular coordinates of a DataArray: areas from edges halfway between centres; quadrature weights of the same nodes are close to them."""
+    nodes, quadrature = np.polynomial.legendre.leggauss(64)
+    lat = np.degrees(np.arcsin(nodes))[::-1]
+    values = np.repeat(100 * nodes[::-1, None] ** 2, 8, axis=1)
+    field = xarray.DataArray(values, dims=("lat", "lon"), coords={"lat": lat, "lon": np.arange(8) * 45.0}, name="field")
+    result = zg.build(field, tmp_path / "a.zarr", weights="area", factors=(64, 8), levels=2, chunks=16)
+    inner = (lat[1:] + lat[:-1]) / 2
+    edges = np.radians(np.concatenate([[2 * lat[0] - inner[0]], inner, [2 * lat[-1] - inner[-1]]]))  # the outer ones extrapolated
+    want = np.average(values[:, 0], weights=-np.diff(np.sin(edges)))
+    assert levels_of(tmp_path / "a.zarr", result.plan)[1].item() == pytest.approx(want, rel=1e-13)
+    assert want == pytest.approx(np.average(values[::-1, 0], weights=quadrature), rel=1e-3)
+    assert result.plan.weights is not None and result.plan.weights["centres"] == {"lat": lat.tolist()}
+    assert BuildPlan.from_json(json.loads(json.dumps(result.plan.to_json()))) == result.plan
+    with pytest.raises(OptionError, match="neither rises nor falls"):
+        zg.plan(field.isel(lat=[3, 1, 2]), tmp_path / "b.zarr", weights="area", factors=(3, 8), levels=2)
+
+
+def test_levels_are_what_xarray_coarsens_and_weighs(tmp_path: Path) -> None:
+    """The identities of weighted means with missing samples, by two ways of xarray, from the base at every level."""
+    field = xarray.DataArray(np.where(GONE, math.nan, FIELD).astype("float64"), dims=("y", "x"))
+    weights = xarray.DataArray(HEAVY, dims=("y", "x"))
+    result = zg.build(field.values, tmp_path / "a.zarr", weights=HEAVY, chunks=16, levels=4)
+    for level, found in zip(result.plan.levels[1:], levels_of(tmp_path / "a.zarr", result.plan)[1:], strict=True):
+        f = dict(zip("yx", level.cumulative, strict=True))
+        sums = (field * weights).coarsen(f, boundary="pad").sum() / weights.where(field.notnull()).coarsen(f, boundary="pad").sum()
+        windows = {"y": ("y", "yf"), "x": ("x", "xf")}
+        built = field.coarsen(f, boundary="pad").construct(windows)
+        weighed = built.weighted(weights.coarsen(f, boundary="pad").construct(windows).fillna(0)).mean(("yf", "xf"))
+        np.testing.assert_allclose(found, sums.values, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(found, weighed.values, rtol=1e-13, atol=1e-13)
 
 
 # ---------------------------------------------------------------- what is written
@@ -263,9 +298,23 @@ def test_a_plan_finds_files_again_and_asks_for_arrays(tmp_path: Path) -> None:
 def test_the_command_line_says_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "field.npy", FIELD)
     np.save(tmp_path / "gone.npy", GONE)
-    words = ["--nodata", str(tmp_path / "gone.npy"), "--min-valid", "0.3", "--weights", "cos_lat", "--coverage", "--axes", "lat,lon", "-c", "16"]
+    words = [
+        "--nodata",
+        str(tmp_path / "gone.npy"),
+        "--min-valid",
+        "0.3",
+        "--weights",
+        "cos_lat",
+        "--coverage",
+        "--axes",
+        "lat,lon",
+        "-c",
+        "16",
+        "--scale",
+        "1",
+    ]
     assert run(["build", str(tmp_path / "field.npy"), str(tmp_path / "a.zarr"), "--quiet", *words]) == 0
-    zg.build(FIELD, tmp_path / "b.zarr", nodata=GONE, min_valid=0.3, weights="cos_lat", coverage=True, axes=["lat", "lon"], chunks=16)
+    zg.build(FIELD, tmp_path / "b.zarr", nodata=GONE, min_valid=0.3, weights="cos_lat", coverage=True, axes=["lat", "lon"], chunks=16, scale=1)
     for path in ("1", "2", "coverage/1"):
         a, b = (zarr.open_array(str(tmp_path / f"{name}.zarr" / path), mode="r")[...] for name in "ab")
         np.testing.assert_array_equal(a, b)
@@ -287,6 +336,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a function of another shape": ({"weights": lambda region: np.ones(5)}, r"the function gave shape \(5,\)"),
     "a rule without latitudes": ({"weights": "area"}, "needs an axis of latitudes"),
     "latitudes of more than 90": ({"weights": "area", "axes": ["lat", "lon"], "scale": 5}, "needs latitudes from -90 to 90"),
+    "latitudes that nobody knows": ({"weights": "area", "axes": ["lat", "lon"]}, "must know where the samples of axis 'lat' lie"),
     "no such weights": ({"weights": "areas"}, "weights: found 'areas', expected 'area', 'area_wgs84', 'cos_lat'"),
     "no such nodata": ({"nodata": "none"}, "nodata: found 'none', expected a number, 'nan', 'fill'"),
     "min_valid 0": ({"min_valid": 0}, r"min_valid: found 0, expected a share above 0 and at most 1"),

@@ -180,6 +180,16 @@ def cell_edges(n: int, scale: float, translation: float) -> tuple[float, ...]:
     return tuple(float(first + step * (i - Fraction(1, 2))) for i in range(n + 1))
 
 
+def edges_between(centres: Sequence[float]) -> tuple[float, ...]:
+    """Returns the edges of cells around centres that rise or fall: halfway between them, the outer ones as far beyond as the first inner ones lie before.
+
+    >>> edges_between((0.0, 1.0, 3.0))
+    (-0.5, 0.5, 2.0, 4.0)
+    """
+    inner = [(a + b) / 2 for a, b in itertools.pairwise(centres)]
+    return (2 * centres[0] - inner[0], *inner, 2 * centres[-1] - inner[-1])
+
+
 WGS84_ECCENTRICITY = math.sqrt(1 / 298.257223563 * (2 - 1 / 298.257223563))
 
 

@@ -171,6 +171,8 @@ class SourceInfo:
     """None when the source says nothing."""
     scale: tuple[float, ...] | None = None
     translation: tuple[float, ...] | None = None
+    coordinates: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """By axis name the centres of samples that no scale places, such as Gaussian latitudes; the scale of such an axis is 1."""
     kind: Kind | None = None
     """None when there is no evidence beyond the dtype."""
     kind_reason: str = ""

@@ -13,7 +13,7 @@ from ziggurat import reductions
 from ziggurat.builder.walk import Box
 from ziggurat.chunkio import AnyArray, ChunkReader, read_region
 from ziggurat.model import JSON
-from ziggurat.planner import Beside, BuildOptions, BuildPlan, rule_vectors, weighing_of
+from ziggurat.planner import Beside, BuildOptions, BuildPlan, plan_vectors, weighing_of
 from ziggurat.planner.tiles import Shape
 from ziggurat.problems import NotFound, OptionError, PlanError, UnsupportedError
 from ziggurat.reductions import Carry, Weighing
@@ -223,10 +223,8 @@ def _field(opened: Source | Called, order: Shape) -> Field:
 def _weights(plan: BuildPlan, given: Given, order: Shape) -> Field | None:
     if plan.weights is None:
         return None
-    base = plan.levels[0]
     if "rule" in plan.weights:
-        vectors = rule_vectors(str(plan.weights["rule"]), plan.axes, base.shape, base.scale, base.translation)
-        return Vectors(tuple(None if v is None else np.array(v) for v in vectors))
+        return Vectors(tuple(None if v is None else np.array(v) for v in plan_vectors(plan)))
     axes = plan.weights.get("axes")
     if isinstance(axes, Mapping):
         return Vectors(tuple(np.array(axes[a.name], np.float64) if a.name in axes else None for a in plan.axes))

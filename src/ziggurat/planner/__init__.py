@@ -6,7 +6,7 @@ bytes, passes), `filters` (the same for reductions with a halo), `plan` (the res
 
 from __future__ import annotations
 
-from ziggurat.planner.beside import Beside, rule_vectors, weighing_of
+from ziggurat.planner.beside import Beside, plan_vectors, weighing_of
 from ziggurat.planner.choices import Probes, Target
 from ziggurat.planner.make import in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import BuildOptions, Durability
@@ -26,7 +26,7 @@ __all__ = [
     "count_text",
     "in_source_order",
     "make_plan",
-    "rule_vectors",
+    "plan_vectors",
     "size_text",
     "source_blocks",
     "time_text",

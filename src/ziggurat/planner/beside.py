@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,13 +45,31 @@ def described_weights(options: BuildOptions, given: Mapping[str, JSON] | None, i
     if said is None:
         return None
     if isinstance(said, str) and said in WEIGHT_RULES:
-        return {"rule": said}
+        return {"rule": said, **_irregular(said, options, info, axes)}
     if isinstance(said, Mapping):
         return {"axes": {name: list(_vector(name, numbers, info, axes)) for name, numbers in said.items()}}
     if given is None:
         raise AssertionError("weights that are an array or a function are described by who opened them")
     check_broadcasts("weights", given, info.array.shape)
     return given
+
+
+def _irregular(rule: str, options: BuildOptions, info: SourceInfo, axes: Sequence[Axis]) -> dict[str, JSON]:
+    """Returns the centres along latitude and longitude where no scale places them, by axis name. Raises OptionError when nothing does."""
+    found: dict[str, JSON] = {}
+    for place in (_place(axes, _LATITUDE, "y"), _place(axes, _LONGITUDE, "x")):
+        if place is None or options.scale is not None:
+            continue
+        name = axes[place].name
+        centres = info.coordinates.get(name)
+        if centres is None and info.scale is None:
+            raise OptionError(
+                f"weights: {rule!r} must know where the samples of axis {name!r} lie, and {info.location} does not say; say scale= and translation="
+            )
+        if centres is not None and not (all(a < b for a, b in pairwise(centres)) or all(a > b for a, b in pairwise(centres))):
+            raise OptionError(f"weights: the coordinate of axis {name!r} neither rises nor falls, so its cells are not known; say weights= by axis")
+        found.update({name: list(centres)} if centres is not None else {})
+    return {"centres": found} if found else {}
 
 
 def _vector(name: str, numbers: object, info: SourceInfo, axes: Sequence[Axis]) -> tuple[float, ...]:
@@ -103,8 +122,22 @@ def _fill(plan: BuildPlan) -> complex:
     return 0
 
 
-def rule_vectors(rule: str, axes: Sequence[Axis], shape: Sequence[int], scale: Sequence[float], translation: Sequence[float]) -> Vectors:
-    """Returns the weights per axis of a rule, from where the samples lie.
+def plan_vectors(plan: BuildPlan) -> Vectors:
+    """Returns the weights per axis of a plan whose weights are a rule."""
+    weights, base = plan.weights or {}, plan.levels[0]
+    places = [tuple(s * i + t for i in range(n)) for n, s, t in zip(base.shape, base.scale, base.translation, strict=True)]
+    edges = [geometry.cell_edges(n, s, t) for n, s, t in zip(base.shape, base.scale, base.translation, strict=True)]
+    stated = weights.get("centres")
+    for i, axis in enumerate(plan.axes):
+        centres = stated.get(axis.name) if isinstance(stated, Mapping) else None
+        if isinstance(centres, (list, tuple)):
+            places[i] = tuple(float(c) for c in centres if isinstance(c, int | float))
+            edges[i] = geometry.edges_between(places[i])
+    return _rule_vectors(str(weights["rule"]), plan.axes, places, edges)
+
+
+def _rule_vectors(rule: str, axes: Sequence[Axis], centres: Sequence[Sequence[float]], edges: Sequence[Sequence[float]]) -> Vectors:
+    """Returns the weights per axis of a rule, from where the samples lie: centres and edges of cells along each axis.
 
     `area`: areas of cells on the unit sphere, from their edges (half a step beyond centres, latitudes cut at the poles), in
     steradians; `area_wgs84`: likewise on the WGS84 ellipsoid, by authalic latitude; `cos_lat`: the cosine of the centre's latitude. Source: maths.md 3.3.
@@ -114,18 +147,15 @@ def rule_vectors(rule: str, axes: Sequence[Axis], shape: Sequence[int], scale: S
         names = ", ".join(a.name for a in axes)
         raise OptionError(f"weights: {rule!r} needs an axis of latitudes (lat, latitude, or y in degrees), found {names}; say axes=, unit= or weights by axis")
     vectors: list[tuple[float, ...] | None] = [None] * len(axes)
-    step, first = scale[lat], translation[lat]
-    centres = [first + step * i for i in range(shape[lat])]
-    if max(abs(c) for c in centres) > 90 + abs(step) / 2:
-        found = f"{centres[0]:g} to {centres[-1]:g}"
+    if max(map(abs, centres[lat])) > 90 + abs(edges[lat][1] - edges[lat][0]) / 2:
+        found = f"{centres[lat][0]:g} to {centres[lat][-1]:g}"
         raise OptionError(f"weights: {rule!r} needs latitudes from -90 to 90 along {axes[lat].name!r}, found {found}; say scale= and translation= in degrees")
     if rule == "cos_lat":
-        vectors[lat] = tuple(max(0.0, math.cos(math.radians(c))) for c in centres)
+        vectors[lat] = tuple(max(0.0, math.cos(math.radians(c))) for c in centres[lat])
         return tuple(vectors)
-    edges = geometry.cell_edges(shape[lat], step, first)
-    vectors[lat] = geometry.latitude_bands(edges, geometry.WGS84_ECCENTRICITY if rule == "area_wgs84" else 0.0)
+    vectors[lat] = geometry.latitude_bands(edges[lat], geometry.WGS84_ECCENTRICITY if rule == "area_wgs84" else 0.0)
     if lon is not None:
-        vectors[lon] = (math.radians(abs(scale[lon])),) * shape[lon]
+        vectors[lon] = tuple(math.radians(abs(b - a)) for a, b in pairwise(edges[lon]))
     return tuple(vectors)
 
 

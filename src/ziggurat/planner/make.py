@@ -11,7 +11,7 @@ import numpy as np
 from ziggurat import geometry, reductions
 from ziggurat.model import JSON, Axis, SourceInfo
 from ziggurat.planner import choices
-from ziggurat.planner.beside import Beside, check_broadcasts, chosen_min_valid, described_weights, rule_vectors, weighing_of
+from ziggurat.planner.beside import Beside, check_broadcasts, chosen_min_valid, described_weights, plan_vectors, weighing_of
 from ziggurat.planner.choices import Form, Probes, Shape, Target
 from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_seconds, schedule
 from ziggurat.planner.options import BuildOptions, finite, per_axis
@@ -129,7 +129,7 @@ def _check_beside(plan: BuildPlan, row: Reduction, info: SourceInfo) -> None:
     if plan.missing is not None:
         check_broadcasts("nodata", plan.missing, info.array.shape)
     if plan.weights is not None and "rule" in plan.weights:
-        rule_vectors(str(plan.weights["rule"]), plan.axes, plan.levels[0].shape, plan.levels[0].scale, plan.levels[0].translation)
+        plan_vectors(plan)
 
 
 def _coverage(levels: Sequence[LevelPlan], options: BuildOptions) -> str | None:

@@ -116,13 +116,15 @@ def open_dataarray(array: DataArray) -> DaskSource | XarraySource:
     name = str(array.name) if array.name is not None else "array"
     location = f"xarray DataArray {name!r}"
     shape, dtype = checked_shape(tuple(array.shape), location), checked_dtype(array.dtype, location)
-    axes, scale, translation, notes = [], [], [], []
+    axes, scale, translation, notes, irregular = [], [], [], [], {}
     for dim, length in zip(array.dims, shape, strict=True):
         step, first, unit, note = _coordinate(array, str(dim), length)
         axes.append(axis_of(str(dim), unit))
         scale.append(step)
         translation.append(first)
         notes += [note] if note else []
+        if step is None and length > 1 and dim in array.coords and array.coords[dim].ndim == 1 and array.coords[dim].dtype.kind in "iuf":
+            irregular[str(dim)] = tuple(np.asarray(array.coords[dim].values, np.float64).tolist())
     known = [s is not None for s in scale]
     kind, reason = _kind(array)
     preferred = array.encoding.get("preferred_chunks") or {}
@@ -134,6 +136,7 @@ def open_dataarray(array: DataArray) -> DaskSource | XarraySource:
         axes=tuple(axes),
         scale=tuple(1.0 if s is None else s for s in scale) if any(known) else None,
         translation=tuple(0.0 if t is None else t for t in translation) if any(known) else None,
+        coordinates=irregular,
         kind=kind,
         kind_reason=reason,
         notes=tuple(notes),
