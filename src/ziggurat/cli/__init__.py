@@ -57,6 +57,7 @@ for _command in (plan, build, info, check, upgrade, convert, annotate, fix):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0, 1 or 2 as the package's docstring says."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nothing here multiplies matrices, and numpy's BLAS starts threads that spin
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
