@@ -24,6 +24,7 @@ from ziggurat.layouts import (
     ndpyramid,
     ome_zarr,
     paintera,
+    precomputed,
 )
 from ziggurat.layouts.ports import (
     Collecting,
@@ -85,6 +86,7 @@ LAYOUTS: tuple[Layout, ...] = (
     bdv_n5.LAYOUT,
     paintera.LAYOUT,
     n5_viewer.LAYOUT,
+    precomputed.LAYOUT,
     ome_zarr.LAYOUT,
     geozarr.LAYOUT,
     geozarr_tms.LAYOUT,

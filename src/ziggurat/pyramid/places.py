@@ -95,7 +95,7 @@ class LocalValues:
 def existing(target: object, *, allow_links: bool = False) -> Node:
     """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
     node = _node(target, allow_links=allow_links)
-    if node.kind in ("group", "array") or (node.kind == "folder" and layouts.detect(node)):
+    if node.kind in ("group", "array") or (node.kind in ("folder", "absent") and layouts.detect(node)):
         return node
     if not isinstance(node, FileNode):
         raise NotFound(f"{node.location}: no Zarr group or array there")

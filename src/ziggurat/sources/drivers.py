@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -39,11 +40,29 @@ def _n5_multiset(stored: Stored) -> ChunkReader:
     return N5Multisets(storage.open_store(stored.target), stored.path, stored.document)
 
 
+def _precomputed(stored: Stored) -> ChunkReader:
+    from ziggurat.storage.precomputed import PrecomputedScale
+
+    scale = stored.document.get("scale")
+    key = str(scale.get("key")).strip("/") if isinstance(scale, Mapping) else ""
+    above = stored.path.removesuffix("/".join(part for part in key.split("/") if part not in ("", "."))).rstrip("/")
+    place = os.fspath(stored.target) if isinstance(stored.target, str | os.PathLike) else None
+    root = None if place is None else "/".join(part for part in (place.rstrip("/"), above) if part)
+    return PrecomputedScale(storage.open_store(stored.target), stored.path, stored.document, root=root)
+
+
 def _zarr(stored: Stored) -> ChunkReader:
     return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
 
 
-DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType({"zarr": _zarr, "n5": _n5, "n5-multiset": _n5_multiset})
+DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType(
+    {
+        "zarr": _zarr,
+        "n5": _n5,
+        "n5-multiset": _n5_multiset,
+        "precomputed": _precomputed,
+    }
+)
 """Name of a driver -> what opens an array with it, in C order."""
 
 

@@ -101,9 +101,9 @@ def open_zarr(root: object, *, path: str = "") -> ZarrSource:
     top = storage.open_node(root)
     path = path.strip("/")
     node = top.child(path) if path else top
-    if node.kind in ("absent", "folder"):
+    if node.kind in ("absent", "folder") and not any(e.holds == "levels" for e in layouts.detect(node)):
         raise NotFound(f"{node.location}: no Zarr array or group there")
-    if node.kind in ("group", "folder"):
+    if node.kind != "array":
         series, level = _base_of_group(node)
         place = Place(root, path, level.path)
         return _described(place, node, node.child(level.path), series)
@@ -237,7 +237,7 @@ def _stamps(source: ZarrSource) -> tuple[tuple[str, str], ...]:
     found = []
     for flat in sampled(facts.n_objects):
         index = np.unravel_index(flat, grid)
-        key = _chunk_key(source.info, tuple(int(i) for i in index))
+        key = _chunk_key(source, tuple(int(i) for i in index))
         path = Path(source.info.location) / key
         if isinstance(source.place.root, str | Path) and path.is_file():
             found.append((key, file_stamp(path)[1]))
@@ -247,10 +247,12 @@ def _stamps(source: ZarrSource) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _chunk_key(info: SourceInfo, index: tuple[int, ...]) -> str:
-    """Returns the key of a stored object relative to its array. Source: Zarr v3, chunk key encodings; Zarr v2, keys; N5, blocks."""
+def _chunk_key(source: ZarrSource, index: tuple[int, ...]) -> str:
+    """Returns the key of a stored object relative to its array. Source: Zarr v3, chunk key encodings; Zarr v2, keys; else the driver's."""
+    info = source.info
     if info.array.driver != "zarr":
-        return "/".join(map(str, reversed(index)))
+        key_of = getattr(source.reader, "key", None)
+        return str(key_of(index)).removeprefix(f"{source.place.key}/") if key_of is not None else ""
     separator = info.array.separator or "."
     key = separator.join(map(str, index))
     encoding = (info.array_document or {}).get("chunk_key_encoding")

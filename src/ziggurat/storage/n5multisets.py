@@ -49,6 +49,10 @@ class N5Multisets:
     def chunks(self) -> tuple[int, ...]:
         return self._array.chunks
 
+    def key(self, index: tuple[int, ...]) -> str:
+        """Returns the store's key of block `index`."""
+        return self._array.key(index)
+
     def read(self, index: tuple[int, ...], out: AnyArray) -> bool:
         """Decodes block `index` into labels; background (0) where it is not stored, or where a voxel has no entries. Raises StorageError."""
         block = self._array.block(index)

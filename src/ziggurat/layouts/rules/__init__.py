@@ -13,7 +13,7 @@ from ziggurat.layouts.rules.deep import DEEP
 from ziggurat.layouts.rules.founding import FOUNDING
 from ziggurat.layouts.rules.genomics import MULTIVEC
 from ziggurat.layouts.rules.geozarr import GEOZARR
-from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA
+from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA, PRECOMPUTED
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
@@ -32,6 +32,7 @@ __all__ = [
     "OME",
     "OURS",
     "PAINTERA",
+    "PRECOMPUTED",
     "RULES",
     "TABLES",
     "XARRAY_FAMILY",
@@ -52,6 +53,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     N5_VIEWER,
     BDV_N5,
     PAINTERA,
+    PRECOMPUTED,
     COMMON,
     DEEP,
 )

@@ -74,3 +74,15 @@ PAINTERA: tuple[Rule, ...] = (
     Rule("PAI006", "SHOULD", "Labels state `maxId`, a whole number.", _PAINTERA, "maxId"),
     Rule("PAI007", "SHOULD", "The sizes of a level are those of the base over its factors, to within one sample.", _PAINTERA),
 )
+_VOLUME = "google/neuroglancer, datasource/precomputed/volume.md"
+
+PRECOMPUTED: tuple[Rule, ...] = (
+    Rule("PRE001", "MUST", "`info` holds `scales`, a list of at least one object.", _VOLUME, "scales"),
+    Rule("PRE002", "MUST", "`data_type` is a type of whole numbers or float32, and `num_channels` a whole number of at least 1.", _VOLUME),
+    Rule("PRE003", "MUST", "`type` is image or segmentation.", _VOLUME, "type"),
+    Rule("PRE004", "MUST", "Each scale holds `key`, a path below the info.", _VOLUME, "scales[].key"),
+    Rule("PRE005", "MUST", "`size`, `resolution`, `voxel_offset` and each entry of `chunk_sizes` hold three numbers along x, y, z.", _VOLUME),
+    Rule("PRE006", "MUST", "`encoding` is one that the format knows.", _VOLUME, "scales[].encoding"),
+    Rule("PRE007", "MUST", "The finest scale comes first.", _VOLUME),
+    Rule("PRE008", "NOTE", "The lower corner of a scale is that of the first.", _VOLUME),
+)
