@@ -17,7 +17,7 @@ from ziggurat.planner.cost import PROCESS_BYTES, Schedule, Work, expected_second
 from ziggurat.planner.options import BuildOptions, finite, per_axis
 from ziggurat.planner.plan import Base, BuildPlan, LevelPlan
 from ziggurat.planner.spans import said_windows
-from ziggurat.problems import LayoutError, OptionError
+from ziggurat.problems import LayoutError, OptionError, PlanError
 from ziggurat.reductions import Reduction
 
 DEFAULT_MEMORY = 2 * 2**30
@@ -324,7 +324,12 @@ def _costed(plan: BuildPlan, row: Reduction) -> BuildPlan:
         cut = Schedule((), plan.threads, PROCESS_BYTES)
     else:
         folding = reductions.bind(row, dtype, ladder, nodata=plan.nodata, base_shape=base.shape, weighing=weighing) if ladder else None
-        cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
+        try:
+            cut = schedule(work, folding, memory=plan.memory_bytes, threads=plan.threads)
+        except PlanError as error:
+            if "source=base" not in row.name:
+                raise
+            raise PlanError(f"{error}; or leave source=base out of {row.name!r}, which carries what lies under a sample") from None
     written = [level for k, level in enumerate(plan.levels) if k or plan.base != "stays"]
     encoded = [level for k, level in enumerate(plan.levels) if k or plan.base == "encoded"]
     covered = plan.levels[1:] if plan.coverage is not None else ()
