@@ -15,7 +15,9 @@ from ziggurat.provenance.registering import Fit, line, register
 _EXACT_BUDGET = 2**18
 """Samples of the finer level in a block that is compared sample by sample: some thousand windows tell reductions apart."""
 _FIT_BUDGET = 2**15
-"""Samples of the finer level in a block that is registered: 90^2 windows of a plane, 16^3 of a volume."""
+"""Samples of the finer level in a block that is registered: 16^3 windows of a volume."""
+_FIT_SIDE = 32
+"""Coarse samples along a side of it at most: where steps are no whole factor, a longer block is not in one place."""
 _EDGE = 4
 """Coarse samples at each end of an axis that are not registered."""
 _DRIFT = 0.5
@@ -137,7 +139,8 @@ def _by_registration(fine: Sampled, coarse: Sampled, level: int, finer: int) -> 
     fits: list[Fit] = []
     filters: list[Filter] = []
     n_flat = 0
-    for region in _inner_places(coarse.shape, fitting(coarse.shape, assumed, _FIT_BUDGET), moving):
+    block = tuple(min(_FIT_SIDE, b) for b in fitting(coarse.shape, assumed, _FIT_BUDGET))
+    for region in _inner_places(coarse.shape, block, moving):
         fit = register(fine, coarse, region, assumed, moving)
         if fit is None or fit.explained < MIN_EXPLAINED:
             n_flat += fit is None
@@ -148,7 +151,7 @@ def _by_registration(fine: Sampled, coarse: Sampled, level: int, finer: int) -> 
     nothing = Explanation(level, finer)
     if not fits:
         return replace(nothing, why_not="the blocks that were looked at are flat or hold NaN" if n_flat else "its samples follow no average of the finer level")
-    lines = [line(fits, place, assumed[axis]) for place, axis in enumerate(moving)]
+    lines = [line(fits, place, _likely_steps(assumed[axis], fine.shape[axis], coarse.shape[axis])) for place, axis in enumerate(moving)]
     error = max(e for _, _, e in lines)
     names, how = _name(filters, factors, moving)
     if error > MAX_ERROR:
@@ -159,6 +162,11 @@ def _by_registration(fine: Sampled, coarse: Sampled, level: int, finer: int) -> 
     if any(abs(step[a] - assumed[a]) * coarse.shape[a] > _DRIFT for a in moving):
         names, how = ("filter",), f"resampled in steps of {' x '.join(f'{step[a]:.4f}' for a in moving)}"
     return Explanation(level, finer, names, how, False, tuple(first), tuple(step), error)
+
+
+def _likely_steps(assumed: float, n_fine: int, n_coarse: int) -> tuple[float, ...]:
+    """Returns the steps that programs take: the whole factor, corners or centres of the end samples kept. Source: formats.md 0.3."""
+    return tuple(dict.fromkeys((assumed, n_fine / n_coarse, (n_fine - 1) / max(1, n_coarse - 1))))
 
 
 def _filter_at(fine: Sampled, coarse: Sampled, region: Region, factors: Shape, moving: Sequence[int], fit: Fit) -> Filter | None:

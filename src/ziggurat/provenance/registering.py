@@ -25,6 +25,8 @@ _STARTS = (-3.0, -1.5, -0.75, 0.0, 0.75, 1.5, 3.0)
 _TURNS = 12
 _WIDTHS = (1.0, 0.6, 1.5)
 """Widths of the boxes, in steps: a picked or interpolated sample is narrower than its cell, a smooth filter wider."""
+_DRIFT = 0.06
+"""Fine samples between the outermost blocks by which a likely step may be off the fitted one."""
 LEAST_ERROR = 0.03
 """What a filter that is no box adds to the error of a place, in samples of the finer level (measured on known filters)."""
 
@@ -162,10 +164,11 @@ def _misfit(averages: Floats, wanted: Floats) -> float:
     return float(((aim - gain * centred) ** 2).sum() / (aim**2).sum())
 
 
-def line(fits: Sequence[Fit], axis: int, step: float) -> tuple[float, float, float]:
+def line(fits: Sequence[Fit], axis: int, likely: Sequence[float]) -> tuple[float, float, float]:
     """Returns (place of sample 0, step, standard error of the place in the middle) of one moving axis from all its blocks.
 
-    The step is fitted where blocks lie apart and their places are known well enough to tell it; else it is `step`.
+    The step is the first of the `likely` ones that the places of the blocks do not contradict, else the fitted one; the first
+    of the likely where all blocks stand in one place.
     """
     x = np.array([fit.middle[axis] for fit in fits])
     y = np.array([fit.place[axis] for fit in fits])
@@ -173,10 +176,9 @@ def line(fits: Sequence[Fit], axis: int, step: float) -> tuple[float, float, flo
     mean_x, mean_y = float((weight * x).sum() / weight.sum()), float((weight * y).sum() / weight.sum())
     error = float(1 / math.sqrt(weight.sum()))
     spread = float((weight * (x - mean_x) ** 2).sum())
-    slope = step
+    slope = likely[0]
     if spread > 0:
         fitted = float((weight * (x - mean_x) * (y - mean_y)).sum() / spread)
-        drift = abs(fitted - step) * float(np.ptp(x))
-        if drift > max(0.1, 4 * float(np.ptp(x)) / math.sqrt(spread)):
-            slope = fitted
+        doubt = max(_DRIFT, 4 * float(np.ptp(x)) / math.sqrt(spread)) / float(np.ptp(x))
+        slope = next((step for step in likely if abs(fitted - step) <= doubt), fitted)
     return mean_y - slope * mean_x, slope, error
