@@ -18,6 +18,10 @@ EQUAL_SHARE = 0.9995
 """Share of the samples that must be equal: a tie that another program breaks otherwise is one in some thousands."""
 
 
+_TELLING = 0.2
+"""Share of windows with a repeated value from which membership is taken for a mode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A candidate that gives the samples of a level."""
@@ -62,7 +66,29 @@ def equal_candidates(pairs: Sequence[Pair]) -> list[Match]:
         shares = [_share(pair.coarse, candidate.make(pair.fine)) for pair in pairs]
         if min(shares) >= EQUAL_SHARE:
             found.append(Match(candidate.name, candidate.how, candidate.first, min(shares)))
-    return found
+    return found or _by_membership(pairs)
+
+
+def _by_membership(pairs: Sequence[Pair]) -> list[Match]:
+    """Returns what can be said where values are samples of their windows, though by no rule that was tried: whose ties are broken otherwise."""
+    centre = tuple((f - 1) / 2 for f in pairs[0].factors)
+    counts = [_counts_in_windows(pair) for pair in pairs]
+    if min(float((own == most).mean()) for own, most in counts) >= EQUAL_SHARE:
+        # a window of different samples alone says nothing: where most are so, any picked sample is a mode
+        telling = sum(int((most > 1).sum()) for _, most in counts) / sum(most.size for _, most in counts)
+        if telling > _TELLING:
+            return [Match("mode", "with ties of its own", centre, 1.0)]
+    return []
+
+
+def _counts_in_windows(pair: Pair) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns per window how often the level's value stands in it, and how often its most frequent value does."""
+    shape = [part for n, f in zip(pair.fine.shape, pair.factors, strict=True) for part in (n // f, f)]
+    n_axes = len(pair.factors)
+    windows = pair.fine.reshape(shape).transpose([*range(0, 2 * n_axes, 2), *range(1, 2 * n_axes, 2)]).reshape(pair.coarse.size, -1)
+    own = (windows == pair.coarse.reshape(-1, 1)).sum(axis=1)
+    most = np.max([(windows == windows[:, [i]]).sum(axis=1) for i in range(windows.shape[1])], axis=0)
+    return own, most
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +111,8 @@ def _candidates(factors: Shape, dtype: AnyDType) -> Iterator[_Candidate]:
     for name in ("median", "mode", "min", "max"):
         if reductions.find(name).takes(dtype):
             yield _Candidate(name, "", centre, partial(_reduced, name, factors))
+    if dtype.kind in "iu":
+        yield _Candidate("median", "truncated", centre, partial(_median_truncated, factors))
     if dtype.kind in "iuf":
         yield _Candidate("sum", "", centre, partial(_sums, factors))
 
@@ -117,6 +145,11 @@ def _half_up(factors: Shape, fine: AnyArray) -> AnyArray:
 def _truncated(factors: Shape, fine: AnyArray) -> AnyArray:
     sums = _integers(factors, fine)
     return np.asarray(np.sign(sums) * (np.abs(sums) // math.prod(factors)))
+
+
+def _median_truncated(factors: Shape, fine: AnyArray) -> AnyArray:
+    shape = [part for n, f in zip(fine.shape, factors, strict=True) for part in (n // f, f)]
+    return np.asarray(np.median(fine.reshape(shape), axis=tuple(range(1, len(shape), 2))).astype(fine.dtype))
 
 
 def _integers(factors: Shape, fine: AnyArray) -> NDArray[np.int64]:

@@ -22,6 +22,10 @@ _EDGE = 4
 """Coarse samples at each end of an axis that are not registered."""
 _DRIFT = 0.5
 """Fine samples from end to end by which the steps of a level may be off the whole factor before it counts as resampled."""
+_IS_EQUAL, _IS_MEAN, _IS_FILTER = 0.99999, 0.999, 0.95
+"""Shares of the variance from which a level with other than whole steps is called a mean of windows (of floats, of integers), or filtered at all."""
+_ROUNDING = 0.6
+"""Root mean square in integer steps: rounding leaves 0.29, truncating after that of the level before some more."""
 _CENTROID_ERROR = 0.005
 """Standard error of the place that the weights of a filter tell, in samples of the finer level, where they give every sample."""
 MIN_EXPLAINED = 0.25
@@ -135,38 +139,53 @@ def _by_registration(fine: Sampled, coarse: Sampled, level: int, finer: int) -> 
     moving = [a for a, (n, m) in enumerate(zip(fine.shape, coarse.shape, strict=True)) if n != m]
     steps = tuple(n / m for n, m in zip(fine.shape, coarse.shape, strict=True))
     factors = whole_factors(fine.shape, coarse.shape)
-    assumed = steps if factors is None else tuple(map(float, factors))
+    assumed = steps if factors is None else _best_steps(fine, coarse, tuple(map(float, factors)), moving)
     fits: list[Fit] = []
     filters: list[Filter] = []
     n_flat = 0
     block = tuple(min(_FIT_SIDE, b) for b in fitting(coarse.shape, assumed, _FIT_BUDGET))
+    factors = factors if factors is not None and all(abs(assumed[a] - factors[a]) * block[a] < _DRIFT for a in moving) else None
     for region in _inner_places(coarse.shape, block, moving):
         fit = register(fine, coarse, region, assumed, moving)
         if fit is None or fit.explained < MIN_EXPLAINED:
             n_flat += fit is None
             continue
         found = None if factors is None else _filter_at(fine, coarse, region, factors, moving, fit)
-        fits.append(fit if found is None else _placed_by(found, fit, [assumed[a] for a in moving]))
+        fits.append(fit if found is None or factors is None else _placed_by(found, fit, [factors[a] for a in moving]))
         filters += [found] if found is not None else []
     nothing = Explanation(level, finer)
     if not fits:
         return replace(nothing, why_not="the blocks that were looked at are flat or hold NaN" if n_flat else "its samples follow no average of the finer level")
     lines = [line(fits, place, _likely_steps(assumed[axis], fine.shape[axis], coarse.shape[axis])) for place, axis in enumerate(moving)]
     error = max(e for _, _, e in lines)
-    names, how = _name(filters, factors, moving)
+    rounds = coarse.dtype.kind in "iu"
+    names, how = _name(filters, factors, moving) if factors is not None else _resampled(fits, [assumed[a] for a in moving], rounds=rounds)
     if error > MAX_ERROR:
         return replace(nothing, names=names, how=how, why_not=f"the place of its samples is not known better than {error:.2f} samples")
     first, step = [0.0] * len(steps), [1.0] * len(steps)
     for axis, (at, slope, _) in zip(moving, lines, strict=True):
         first[axis], step[axis] = at, slope
-    if any(abs(step[a] - assumed[a]) * coarse.shape[a] > _DRIFT for a in moving):
-        names, how = ("filter",), f"resampled in steps of {' x '.join(f'{step[a]:.4f}' for a in moving)}"
+    if factors is not None and any(abs(step[a] - factors[a]) * coarse.shape[a] > _DRIFT for a in moving):
+        names, how = _resampled(fits, [step[a] for a in moving], rounds=rounds)
     return Explanation(level, finer, names, how, False, tuple(first), tuple(step), error)
+
+
+def _best_steps(fine: Sampled, coarse: Sampled, factors: tuple[float, ...], moving: Sequence[int]) -> tuple[float, ...]:
+    """Returns the steps under which one large block follows the finer level best: a level may be too small to hold blocks that lie apart."""
+    hypotheses = list(zip(*(_likely_steps(f, n, m) for f, n, m in zip(factors, fine.shape, coarse.shape, strict=True)), strict=True))
+    block = fitting(coarse.shape, factors, _EXACT_BUDGET if len(moving) > 2 else _FIT_BUDGET)
+    region = _inner_places(coarse.shape, block, moving)[0]
+    best, most = factors, 0.0
+    for steps in dict.fromkeys(hypotheses):
+        fit = register(fine, coarse, region, steps, moving)
+        if fit is not None and 1 - fit.explained < (1 - most) * 0.9:
+            best, most = steps, fit.explained
+    return best
 
 
 def _likely_steps(assumed: float, n_fine: int, n_coarse: int) -> tuple[float, ...]:
     """Returns the steps that programs take: the whole factor, corners or centres of the end samples kept. Source: formats.md 0.3."""
-    return tuple(dict.fromkeys((assumed, n_fine / n_coarse, (n_fine - 1) / max(1, n_coarse - 1))))
+    return assumed, n_fine / n_coarse, (n_fine - 1) / max(1, n_coarse - 1)
 
 
 def _filter_at(fine: Sampled, coarse: Sampled, region: Region, factors: Shape, moving: Sequence[int], fit: Fit) -> Filter | None:
@@ -186,13 +205,22 @@ def _placed_by(found: Filter, fit: Fit, factors: Sequence[float]) -> Fit:
     return replace(fit, place=place, error=(min(error, max(fit.error)),) * len(place), explained=found.explained)
 
 
-def _name(filters: Sequence[Filter], factors: Shape | None, moving: Sequence[int]) -> tuple[tuple[str, ...], str]:
-    """Returns what the filter of the best block looks like, where the factors are whole."""
-    if factors is None:
-        return ("filter",), "resampled to a size that is no whole fraction"
+def _name(filters: Sequence[Filter], factors: Shape, moving: Sequence[int]) -> tuple[tuple[str, ...], str]:
+    """Returns what the filter of the best block looks like."""
     best = max(filters, key=lambda found: found.explained, default=None)
     name, how = ("", "") if best is None else name_of(best, [factors[a] for a in moving])
     return ((name,) if name else ()), how
+
+
+def _resampled(fits: Sequence[Fit], steps: Sequence[float], *, rounds: bool) -> tuple[tuple[str, ...], str]:
+    """Returns the name of what has steps that are no whole factor: a mean where averages over windows of one step give the samples.
+
+    `rounds`: the level holds integers, so that what is left of a mean is its rounding and no more.
+    """
+    words = " x ".join(f"{step:.4f}" for step in steps)
+    if all(fit.width == 1 and fit.explained > _IS_MEAN and (fit.residual < _ROUNDING if rounds else fit.explained > _IS_EQUAL) for fit in fits):
+        return ("mean",), f"of windows of {words} samples"
+    return (("filter",), f"resampled in steps of {words}") if min(fit.explained for fit in fits) > _IS_FILTER else ((), "")
 
 
 def places_of(explanations: Sequence[Explanation]) -> list[tuple[tuple[float, ...], tuple[float, ...]] | None]:

@@ -18,6 +18,8 @@ from ziggurat.provenance.blocks import Region, Sampled, Shape, read
 
 Floats = NDArray[np.float64]
 _TURNS = 6
+LINEAR = 0.99
+"""Share of the variance from which a level is believed to be a linear filter of the finer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def name_of(found: Filter, factors: Sequence[int]) -> tuple[str, str]:
 
     `factors` are those of the moving axes. A mean of shifted windows is called so too: the place says where they are.
     """
-    if found.explained < 0.98:
+    if found.explained < LINEAR:
         return "", ""
     weights = found.weights
     starts = [round(c - (f - 1) / 2) - o for c, f, o in zip(found.centroid, factors, found.first, strict=True)]

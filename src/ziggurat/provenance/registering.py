@@ -44,6 +44,10 @@ class Fit:
     explained: float
     """Share of the block's variance that the boxes give."""
     gain: float
+    width: float
+    """Of the boxes that fit best, in steps."""
+    residual: float
+    """Root of the mean square of what the boxes leave, in the level's own values."""
 
 
 def register(fine: Sampled, coarse: Sampled, region: Region, steps: Sequence[float], moving: Sequence[int]) -> Fit | None:
@@ -148,7 +152,7 @@ class _Boxes:
         error = np.sqrt(np.clip(np.diag(covariance)[: len(self.moving)], 0, None) + (0.0 if explained > 0.9999 else LEAST_ERROR) ** 2)
         middle = [float(self.indices[a].mean()) for a in self.moving]
         place = [float(p + self.steps[a] * m) for p, a, m in zip(first, self.moving, middle, strict=True)]
-        return Fit(tuple(middle), tuple(place), tuple(map(float, error)), float(explained), gain)
+        return Fit(tuple(middle), tuple(place), tuple(map(float, error)), float(explained), gain, self.width, math.sqrt((1 - explained) * float(wanted.var())))
 
 
 def _gain(averages: Floats, wanted: Floats) -> float:
@@ -177,7 +181,7 @@ def line(fits: Sequence[Fit], axis: int, likely: Sequence[float]) -> tuple[float
     error = float(1 / math.sqrt(weight.sum()))
     spread = float((weight * (x - mean_x) ** 2).sum())
     slope = likely[0]
-    if spread > 0:
+    if np.ptp(x) > 0:
         fitted = float((weight * (x - mean_x) * (y - mean_y)).sum() / spread)
         doubt = max(_DRIFT, 4 * float(np.ptp(x)) / math.sqrt(spread)) / float(np.ptp(x))
         slope = next((step for step in likely if abs(fitted - step) <= doubt), fitted)
