@@ -40,6 +40,7 @@ bench: $(READY)
 ## make interop   what other people's software reads of ours, each in its own environment; writes docs/interop.md
 interop: $(READY)
 	$(BIN)/python interop/run.py
+	$(BIN)/python interop/forensics.py
 
 ## make docs      generate the pages that come from the code
 docs: $(READY)

@@ -71,7 +71,6 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         ),
         "webknossos": Environment(("webknossos>=2",), source=("loxun",), report=("webknossos", "zarr", "tensorstore")),
         "rasterio": Environment(("rasterio",), report=("rasterio",)),
-        "topozarr": Environment(("topozarr", "xarray", "zarr"), report=("topozarr", "xarray", "zarr")),
         "scikit-image": Environment(("scikit-image", "numpy"), report=("scikit-image", "numpy")),
         "multiscale-spatial-image": Environment(("multiscale-spatial-image[dask-image]", "zarr"), report=("multiscale-spatial-image", "xarray", "zarr")),
         "spatialdata": Environment(("spatialdata",), report=("spatialdata", "ome-zarr", "xarray", "zarr")),

@@ -12,7 +12,7 @@ from ziggurat.version import __version__
 TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of what this module costs
 
 if TYPE_CHECKING:
-    from ziggurat.builder import BuildResult, build, plan
+    from ziggurat.builder import BuildResult, build, plan, rebuild
     from ziggurat.model import ArrayInfo, Axis, Level, Multiscale
     from ziggurat.planner import BuildOptions, BuildPlan
     from ziggurat.problems import Problem, Report, ZigguratError
@@ -51,12 +51,13 @@ __all__ = [
     "open",
     "open_collection",
     "plan",
+    "rebuild",
     "reduction",
     "upgrade",
 ]
 
 _ROOMS = (
-    ("builder", ("BuildResult", "build", "plan")),
+    ("builder", ("BuildResult", "build", "plan", "rebuild")),
     ("model", ("ArrayInfo", "Axis", "Level", "Multiscale")),
     ("planner", ("BuildOptions", "BuildPlan")),
     ("problems", ("Problem", "Report", "ZigguratError")),

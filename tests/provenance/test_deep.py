@@ -40,6 +40,14 @@ def test_nodata_and_ladders_and_a_transposed_store(tmp_path: Path) -> None:
     assert rules(zg.check(tmp_path / "new.zarr", deep=True)) == ["DEEP005"] * 2
 
 
+def test_shares_of_valid_samples_count(tmp_path: Path) -> None:
+    base = np.where(PHOTO < 90, np.float32("nan"), PHOTO.astype(np.float32))
+    zg.build(base, tmp_path / "a.zarr", kind="image", min_valid=0.6, coverage=True, chunks=64, levels=3, name="x")
+    found = zg.check(tmp_path / "a.zarr", deep=True)
+    assert [p.rule for p in found if p.loc.startswith("multiscales[0]") and p.rule.startswith("DEEP")] == ["DEEP005"] * 2
+    assert not found.of("MUST")
+
+
 def test_the_first_sample_that_differs_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     zg.build(PHOTO, tmp_path / "a.zarr", kind="image", chunks=64, levels=3)
     level = zarr.open_array(tmp_path / "a.zarr" / "1", mode="r+")

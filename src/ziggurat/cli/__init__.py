@@ -16,6 +16,7 @@ from ziggurat.cli import words
 from ziggurat.cli.building import build, plan
 from ziggurat.cli.converting import annotate, convert, fix
 from ziggurat.cli.reading import check, info
+from ziggurat.cli.rebuilding import rebuild
 from ziggurat.cli.talk import Commands, Talk
 from ziggurat.cli.upgrading import upgrade
 from ziggurat.problems import ZigguratError
@@ -24,7 +25,7 @@ from ziggurat.version import __version__
 
 @click.group(
     cls=Commands,
-    sections=(("Make", ("plan", "build")), ("Look", ("info", "check")), ("Change", ("upgrade", "convert", "annotate", "fix"))),
+    sections=(("Make", ("plan", "build", "rebuild")), ("Look", ("info", "check")), ("Change", ("upgrade", "convert", "annotate", "fix"))),
     examples=(
         ("ziggurat build scan.tif", "scan.ome.zarr beside it"),
         ("ziggurat plan scan.tif -f z=1,y=2,x=2", "what that would do"),
@@ -51,7 +52,7 @@ def commands(ctx: click.Context) -> int | None:
     return None
 
 
-for _command in (plan, build, info, check, upgrade, convert, annotate, fix):
+for _command in (plan, build, rebuild, info, check, upgrade, convert, annotate, fix):
     commands.add_command(_command)
 
 

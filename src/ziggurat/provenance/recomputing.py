@@ -21,7 +21,8 @@ BUDGET = 2**22
 """Samples of the finer level that one block may need: 8 MiB of uint16, and a 162^3 window of a volume."""
 N_BLOCKS = 5
 _READ = frozenset(
-    {"reduction", "unproven", "axes", "factors", "anchor", "source", "kind", "chunks", "scale", "translation", "units", "nodata", "residual_base"}
+    {"reduction", "axes", "factors", "anchor", "source", "kind", "chunks", "scale", "translation", "units"}
+    | {"nodata", "residual_base", "min_valid", "coverage", "unproven"}
 )
 """Keys of `kwargs` that a recomputation understands; with any other the samples may depend on more than the base."""
 
@@ -35,6 +36,7 @@ class Recipe:
     """Factors from level to level."""
     from_base: bool
     nodata: float | complex | None
+    min_valid: float | None = None
 
     def source_of(self, level: int) -> int:
         """Returns the level that `level` is made from."""
@@ -74,6 +76,8 @@ def recipe_of(method: Mapping[str, JSON] | None, axes: Sequence[str], dtype: np.
     kwargs = method.get("kwargs")
     if not isinstance(kwargs, Mapping):
         return "metadata.kwargs is no object"
+    if word == "ziggurat.coverage":
+        return "it holds shares of valid samples"
     unknown = [key for key in kwargs if key not in _READ]
     if unknown:
         return f"metadata.kwargs.{unknown[0]} asks for more than the base alone can tell"
@@ -94,7 +98,8 @@ def recipe_of(method: Mapping[str, JSON] | None, axes: Sequence[str], dtype: np.
         return str(error)
     if not row.takes(dtype):
         return f"{row.name} does not take {dtype.name}"
-    return Recipe(row, tuple(ladder), kwargs.get("source", row.defined_from) == "base", nodata)
+    share = kwargs.get("min_valid")
+    return Recipe(row, tuple(ladder), kwargs.get("source", row.defined_from) == "base", nodata, share if isinstance(share, int | float) else None)
 
 
 def _number(value: JSON) -> float | None:
@@ -159,7 +164,7 @@ def _made(recipe: Recipe, fine: Sampled, steps: Sequence[Factors], factors: Fact
     starts = [max(0, s.start - m) for s, m in zip(region, margin, strict=True)]
     ends = [min((s.stop + m) * f, n) for s, m, f, n in zip(region, margin, factors, fine.shape, strict=True)]
     under = read(fine, tuple(slice(a * f, b) for a, f, b in zip(starts, factors, ends, strict=True)))
-    made = reductions.reduce_array(recipe.reduction, under, steps, nodata=recipe.nodata)[-1]
+    made = reductions.reduce_array(recipe.reduction, under, steps, nodata=recipe.nodata, min_valid=recipe.min_valid)[-1]
     return made[tuple(slice(s.start - a, s.stop - a) for s, a in zip(region, starts, strict=True))]
 
 
