@@ -34,7 +34,7 @@ CASES: list[tuple[str, Any, dict[str, Any]]] = [
     ("gaussian", HOLED, {"reduction": "gaussian"}),
     ("laplacian with its residual", BASE, {"reduction": "laplacian", "residual_base": True}),
     ("by axis", BASE, {"reduction": {"y": "mean", "x": "max"}}),
-    ("cos_lat", HOLED, {"axes": ("lat", "lon"), "weights": "cos_lat", "layout": "multiscales@0.1"}),
+    ("cos_lat", HOLED, {"axes": ("lat", "lon"), "scale": (1.0, 1.0), "translation": (-37.0, 0.0), "weights": "cos_lat", "layout": "multiscales@0.1"}),
     ("weights by axis", BASE, {"weights": {"y": list(np.linspace(1, 2, 75))}}),
     ("groups", BASE, {"groups": {"y": [[0, 10, 31, 75], [0, 31, 75]]}, "layout": "multiscales@0.1"}),
     ("exact windows", BASE, {"level_shapes": [(50, 67), (20, 30)]}),
