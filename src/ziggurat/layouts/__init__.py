@@ -15,6 +15,7 @@ from ziggurat.layouts import (
     bdv_n5,
     cosem,
     datatree,
+    drafts,
     geozarr,
     geozarr_tms,
     itk,
@@ -25,6 +26,7 @@ from ziggurat.layouts import (
     ome_zarr,
     paintera,
     precomputed,
+    undeclared,
 )
 from ziggurat.layouts.ports import (
     Collecting,
@@ -93,7 +95,10 @@ LAYOUTS: tuple[Layout, ...] = (
     ndpyramid.LAYOUT,
     ndpyramid.EARLY_LAYOUT,
     multivec.LAYOUT,
+    drafts.LAYOUT,
     multiscales01.LAYOUT,
+    undeclared.VIV,
+    undeclared.BARE,
 )
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""
 

@@ -71,7 +71,7 @@ def check_node(node: Node, *, layout: str | None = None) -> Report:
     """
     chosen = layouts.LAYOUTS if layout is None else (layouts.find(layout),)
     evidence = layouts.detect(node, chosen)
-    if evidence and not any(e.holds == "levels" for e in evidence):
+    if layout is None and any(e.holds == "members" for e in evidence) and not any(e.holds == "levels" for e in evidence):
         result = ReadResult(node.location, tuple(e.layout for e in evidence), (), (), evidence)
     else:
         result = layouts.read(node, layout)

@@ -16,6 +16,7 @@ from ziggurat.layouts.rules.geozarr import GEOZARR
 from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA, PRECOMPUTED
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
+from ziggurat.layouts.rules.undeclared import UNDECLARED
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.layouts.rules.zipped import ZIPPED
 from ziggurat.problems import Problem, Requirement
@@ -35,6 +36,7 @@ __all__ = [
     "PRECOMPUTED",
     "RULES",
     "TABLES",
+    "UNDECLARED",
     "XARRAY_FAMILY",
     "ZIPPED",
     "Repair",
@@ -46,6 +48,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     FOUNDING,
     OME,
     ZIPPED,
+    UNDECLARED,
     XARRAY_FAMILY,
     COSEM,
     GEOZARR,
