@@ -351,7 +351,10 @@ def test_empty_chunks_are_not_stored_unless_asked(tmp_path):
     assert len(list(Path(many.location, "0").rglob("c/*/*"))) == 16
 
 
-@pytest.mark.parametrize("options", ["target=None", "shards=256", "reduction='gaussian'", "chunks=48", "dtype='float32'"])
+WEIGHED, RESIZED = "weights={'z': [1.0] * 256}, coverage=True, min_valid=0.5", "level_shapes=[(160, 160, 160), (70, 70, 70), (20, 20, 20)]"
+
+
+@pytest.mark.parametrize("options", ["target=None", "shards=256", "reduction='gaussian'", "chunks=48", "dtype='float32'", WEIGHED, RESIZED])
 def test_peak_memory_is_at_most_the_plans(tmp_path, options):
     base = np.empty((256, 256, 256), np.uint16)
     base[...] = RNG.integers(0, 9999, 256, dtype=np.uint16)

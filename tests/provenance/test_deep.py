@@ -31,6 +31,14 @@ def test_levels_of_ours_are_what_they_say(tmp_path: Path, reduction: str, dtype:
     assert rules(zg.check(tmp_path / "a.zarr", deep=True)) == ["DEEP005"] * 3
 
 
+def test_levels_with_coverage_beside_them_are_made_again_and_those_with_weights_are_not_guessed_at(tmp_path: Path) -> None:
+    base = np.where(PHOTO < 60, np.nan, PHOTO).astype("float32")
+    zg.build(base, tmp_path / "a.zarr", chunks=64, levels=3, coverage=True)
+    assert rules(zg.check(tmp_path / "a.zarr", deep=True))[:2] == ["DEEP005"] * 2
+    zg.build(base, tmp_path / "b.zarr", chunks=64, levels=3, weights={"y": np.arange(501.0)})
+    assert not [p for p in zg.check(tmp_path / "b.zarr", deep=True) if p.requirement == "MUST"]
+
+
 def test_nodata_and_ladders_and_a_transposed_store(tmp_path: Path) -> None:
     base = np.where(PHOTO < 40, 0, PHOTO).astype(np.uint16)
     zg.build(base, tmp_path / "a.zarr", kind="image", nodata=0, factors=[{"y": 2, "x": 3}, {"y": 5, "x": 1}], chunks=32)
