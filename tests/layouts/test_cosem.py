@@ -133,3 +133,14 @@ def test_units_are_known_by_both_names() -> None:
         assert long_unit(short) == long and short_unit(long) == short and long_unit(long) == long and short_unit(short) == short
     assert np.all([long_unit(text) == "micrometer" for text in ("\u00b5m", "\u03bcm", "micron", "micrometre", "Micrometers")])
     assert long_unit("furlong") == "furlong" and short_unit("furlong") == "furlong" and long_unit(" ") is None
+
+
+def test_units_go_into_other_layouts_by_their_long_names_and_keep_their_spelling_here() -> None:
+    fixture = BY_ID["cosem@1/good/n5"]
+    text = json.dumps(dict(fixture.documents)).replace('"nm"', '"micron"')
+    node = DictNode(json.loads(text))
+    (multiscale,) = layouts.read(node).multiscales
+    assert {(axis.unit, len(axis.extra)) for axis in multiscale.axes} == {("micrometer", 0)}
+    assert cosem.LAYOUT.write([multiscale], existing=dict(node.attributes)).attributes == {"": dict(node.attributes)}
+    ome = layouts.find("ome-zarr").write([replace(multiscale, raw={})], version="0.5", existing={}).attributes[""]
+    assert {axis["unit"] for axis in ome["ome"]["multiscales"][0]["axes"]} == {"micrometer"}  # type: ignore[index,call-overload]

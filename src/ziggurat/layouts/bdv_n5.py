@@ -274,7 +274,7 @@ def _placed(stored: Sequence[mipmaps.Stored], steps: mipmaps.Steps, said: View, 
             levels, world = mipmaps.with_placed(levels, placed), placed.world
             levels = (_stated(levels[0]), *levels[1:])
     unit = long_unit(said.unit)
-    axes = mipmaps.axes_of_space(NDIM, unit, extra={} if unit == said.unit else {"unit": said.unit})
+    axes = mipmaps.axes_of_space(NDIM, unit)
     return Multiscale(levels, axes, name=said.name, layout=ID, world=world), wrong
 
 

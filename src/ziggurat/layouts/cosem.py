@@ -228,21 +228,16 @@ def _chosen(node: Node, entry: listed.Series, j: int, info: ArrayInfo | None, *,
 
 
 def _axes(transform: Transform) -> tuple[Axis, ...]:
-    """Returns axes with long names of units; the text of the document is kept beside one that was spelled otherwise."""
-    axes = []
-    for name, text in zip(transform.axes, transform.units, strict=True):
-        unit = long_unit(text)
-        axes.append(Axis(name, kind_of(name), unit, extra={} if unit == text else {"unit": text}))
-    return tuple(axes)
+    """Returns axes with the long names of their units."""
+    return tuple(Axis(name, kind_of(name), long_unit(text)) for name, text in zip(transform.axes, transform.units, strict=True))
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------
 
 
 def _unit(axis: Axis) -> str:
-    """Returns the short unit of an axis, as it was spelled when it still means the same; empty for none."""
-    spelled = axis.extra.get("unit")
-    return spelled if isinstance(spelled, str) and long_unit(spelled) == axis.unit else short_unit(axis.unit) or ""
+    """Returns the short unit of an axis, empty for none."""
+    return short_unit(axis.unit) or ""
 
 
 def _stated(multiscale: Multiscale, level: Level) -> Transform:
@@ -266,7 +261,9 @@ def _is_unchanged(multiscale: Multiscale) -> bool:
 def _says(value: JSON, multiscale: Multiscale, level: Level) -> bool:
     """True when a `transform` says what a level is, or says nothing that can be read of one whose place was inferred."""
     read = transform_of(value, multiscale.ndim)[0]
-    return read == _stated(multiscale, level) or (read is None and level.scale_provenance != "stated")
+    if read is None:
+        return level.scale_provenance != "stated"
+    return read._replace(units=tuple((short_unit(long_unit(text)) or "") for text in read.units)) == _stated(multiscale, level)
 
 
 def _transform(multiscale: Multiscale, level: Level) -> dict[str, JSON]:

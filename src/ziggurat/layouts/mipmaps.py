@@ -104,7 +104,7 @@ def positive(value: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return value if value is not None and all(v > 0 for v in value) else None
 
 
-def axes_of_space(ndim: int, unit: str | None = None, *, extra: Mapping[str, JSON] | None = None) -> tuple[Axis, ...]:
+def axes_of_space(ndim: int, unit: str | None = None) -> tuple[Axis, ...]:
     """Returns the axes that this family never names: x fastest, then y, z, and further ones by number, all `inferred` by the rank.
 
     >>> [axis.name for axis in axes_of_space(3)], [axis.name for axis in axes_of_space(4)]
@@ -112,9 +112,7 @@ def axes_of_space(ndim: int, unit: str | None = None, *, extra: Mapping[str, JSO
     """
     names = [f"dim_{i}" for i in range(ndim - 4)] + list("czyx"[-ndim:])
     spatial = [kind_of(name) == "space" for name in names]
-    return tuple(
-        Axis(name, kind_of(name), unit if space else None, "inferred", dict(extra or {}) if space else {}) for name, space in zip(names, spatial, strict=True)
-    )
+    return tuple(Axis(name, kind_of(name), unit if space else None, "inferred") for name, space in zip(names, spatial, strict=True))
 
 
 def exact(factors: Sequence[float]) -> tuple[Fraction, ...]:

@@ -85,7 +85,7 @@ class N5ViewerLayout(ReadOnly):
         problems += wrong
         if placed is not None:
             levels = mipmaps.with_placed(levels, placed)
-        axes = mipmaps.axes_of_space(base.ndim, long_unit(found.unit), extra={} if found.unit == long_unit(found.unit) else {"unit": found.unit})
+        axes = mipmaps.axes_of_space(base.ndim, long_unit(found.unit))
         return (Multiscale(levels, axes, layout=ID, world=None if placed is None else placed.world),), tuple(problems)
 
 

@@ -73,7 +73,7 @@ class PainteraLayout(ReadOnly):
         levels = mipmaps.levels_of(stored, steps, resolution or (1.0,) * base.ndim, offset or (0.0,) * base.ndim, known=known)
         text = stated.get("unit")
         unit = text if isinstance(text, str) else None
-        axes = mipmaps.axes_of_space(base.ndim, long_unit(unit), extra={} if unit == long_unit(unit) else {"unit": unit})
+        axes = mipmaps.axes_of_space(base.ndim, long_unit(unit))
         return (Multiscale(levels, axes, layout=ID, kind=kind),), tuple(problems)
 
 
