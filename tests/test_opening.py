@@ -286,7 +286,8 @@ def test_a_missing_base_is_an_error(ome05: Path) -> None:
     ("make", "error", "words"),
     [
         (lambda p: p / "nothing", NotFound, "no such file or folder"),
-        (lambda p: (p / "a.tif").write_bytes(b"II*\0") and p / "a.tif", NotFound, "ziggurat build"),
+        (lambda p: (p / "a.png").write_bytes(b"\x89PNG") and p / "a.png", NotFound, "ziggurat build"),
+        (lambda p: (p / "a.tif").write_bytes(b"II*\0") and p / "a.tif", DocumentError, "the file ends inside a directory"),
         (lambda p: p, NotFound, "a folder, but no Zarr group or array"),
         (lambda p: zarr.open_group(p / "g", mode="w") and p / "g", NotFound, "without multiscale metadata"),
         (lambda p: zarr.create_array(p / "a", shape=(3,), dtype="u1") and p / "a", NotFound, "an array that none of the 3 groups above lists"),

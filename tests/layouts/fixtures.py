@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ziggurat.model import JSON
-from ziggurat.node import Container, DictNode, FileNode
+from ziggurat.node import Container, DictNode, FactsNode, FileNode
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 
@@ -25,12 +25,16 @@ class Fixture:
     """Names of the multiscales of a collection, in order; None where the node holds multiscales itself."""
     values: Mapping[str, Sequence[float | str]] = field(default_factory=dict)
     """What one-dimensional arrays hold, by path."""
+    facts: Mapping[str, JSON] | None = None
+    """What was read of a single file, where the fixture is one and no store."""
 
     @property
     def id(self) -> str:
         return f"{self.layout}/{self.kind}/{self.name}"
 
-    def node(self) -> DictNode:
+    def node(self) -> DictNode | FactsNode:
+        if self.facts is not None:
+            return FactsNode(self.id, self.facts)
         return DictNode(self.documents, location=self.id, values=self.values)
 
     def folder(self, folder: Path) -> FileNode:
@@ -52,13 +56,13 @@ class Fixture:
 
 def load(path: Path) -> Fixture:
     body = json.loads(path.read_text(encoding="utf-8"))
-    documents = {key: value.encode() if isinstance(value, str) else value for key, value in body["documents"].items()}
+    documents = {key: value.encode() if isinstance(value, str) else value for key, value in body.get("documents", {}).items()}
     layout, kind = path.parts[-3:-1]
     members = tuple(body["members"]) if "members" in body else None
-    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents, members, body.get("values", {}))
+    return Fixture(layout, kind, path.stem, tuple(body["rules"]), body.get("raises"), documents, members, body.get("values", {}), body.get("facts"))
 
 
 FIXTURES = tuple(load(path) for path in sorted(CORPUS.glob("*/*/*.json")))
-READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and fixture.members is None)
+READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and fixture.members is None and fixture.facts is None)
 COLLECTIONS = tuple(fixture for fixture in FIXTURES if fixture.members is not None)
-GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good" and fixture.members is None)
+GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good" and fixture.members is None and fixture.facts is None)

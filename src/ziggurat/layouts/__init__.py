@@ -26,6 +26,7 @@ from ziggurat.layouts import (
     ome_zarr,
     paintera,
     precomputed,
+    tiff,
     undeclared,
 )
 from ziggurat.layouts.ports import (
@@ -96,6 +97,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ndpyramid.EARLY_LAYOUT,
     multivec.LAYOUT,
     drafts.LAYOUT,
+    tiff.LAYOUT,
     multiscales01.LAYOUT,
     undeclared.VIV,
     undeclared.BARE,

@@ -24,6 +24,7 @@ from typing import Literal, Protocol
 from ziggurat.model import JSON, ArrayInfo
 from ziggurat.node.arrays import parse_array_document
 from ziggurat.node.documents import MAX_DEPTH, MAX_DOCUMENT_BYTES, dumps, loads, named_place, resolve, word
+from ziggurat.node.facts import FactsNode
 from ziggurat.node.n5 import ARRAY_KEYS, is_n5_array, parse_n5_document
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
@@ -36,6 +37,7 @@ __all__ = [
     "Decode",
     "DictNode",
     "DocumentNode",
+    "FactsNode",
     "FileNode",
     "Get",
     "Kind",
@@ -50,8 +52,9 @@ __all__ = [
     "word",
 ]
 
-Kind = Literal["group", "array", "folder", "absent"]
-"""`"folder"`: a local folder that is no node of any container; layouts that live in plain folders look at its files."""
+Kind = Literal["group", "array", "folder", "file", "absent"]
+"""`"file"`: a single file that holds images, see `FactsNode`.
+`"folder"`: a local folder that is no node of any container; layouts that live in plain folders look at its files."""
 Container = Literal["zarr2", "zarr3", "n5"]
 Get = Callable[[str], "bytes | bytearray | memoryview | None"]
 """Key (`/`-joined, relative to the root) -> the document's bytes, None only when there is none. Raises StorageError."""

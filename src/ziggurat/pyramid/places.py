@@ -74,10 +74,21 @@ def _again(target: object, prefix: str, allow_links: bool) -> Place:
 def _node(target: object, *, allow_links: bool = False) -> Node:
     """Returns the node at a place; a local folder without any Zarr library. Links are a matter of local folders only."""
     if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
-        return FileNode(Path(target), follow_links=allow_links, decode=LocalValues(os.fspath(target)))
+        path = Path(target)
+        return _tiff_node(path) or FileNode(path, follow_links=allow_links, decode=LocalValues(os.fspath(target)))
     from ziggurat import storage
 
     return storage.open_node(target)
+
+
+def _tiff_node(path: Path) -> Node | None:
+    """Returns what a TIFF file says of itself, None for what is none."""
+    if not path.is_file():
+        return None
+    from ziggurat import sources
+    from ziggurat.sources.tifflevels import tiff_node
+
+    return tiff_node(path) if sources.is_tiff(path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class LocalValues:
 def existing(target: object, *, allow_links: bool = False) -> Node:
     """Returns the node at a place. Raises NotFound when there is nothing that a Zarr library would find."""
     node = _node(target, allow_links=allow_links)
-    if node.kind in ("group", "array") or (node.kind in ("folder", "absent") and layouts.detect(node)):
+    if node.kind in ("group", "array", "file") or (node.kind in ("folder", "absent") and layouts.detect(node)):
         return node
     if not isinstance(node, FileNode):
         raise NotFound(f"{node.location}: no Zarr group or array there")

@@ -107,6 +107,8 @@ def survey(url: object, *, layout: str | None = None, allow_links: bool = False)
         if isinstance(url, (str, Path)) and Path(url).is_file():
             return _of_file(url)
         raise
+    if place.node.kind == "file":
+        return _of_image_file(place, layout)
     return _of_array(place, layout) if place.node.kind == "array" else _of_group(place, layout)
 
 
@@ -118,6 +120,14 @@ def _of_array(place: Place, layout: str | None) -> Survey:
         return Survey(place.node.location, (), place.node.container, arrays=() if info is None else (("", info),))
     pyramids = tuple(Pyramid(hierarchy, i) for i in range(len(hierarchy.multiscales)))
     return Survey(hierarchy.location, hierarchy.layouts, place.node.container, pyramids, hierarchy.problems)
+
+
+def _of_image_file(place: Place, layout: str | None) -> Survey:
+    """Returns the pyramids of an image file, and what levels would be built on where none of its images has any."""
+    here = _of_group(place, layout)
+    if any(len(pyramid) > 1 for pyramid in here.pyramids) or not isinstance(place.target, (str, Path)):
+        return here
+    return _of_file(place.target)
 
 
 def _of_group(place: Place, layout: str | None) -> Survey:

@@ -18,7 +18,7 @@ from ziggurat.node import named_place
 from ziggurat.problems import NotFound, OptionError, StorageError, UnsupportedError
 from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
 
-__all__ = ["BlockSource", "Source", "open_source", "regrid"]
+__all__ = ["BlockSource", "Source", "is_tiff", "open_source", "regrid"]
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json")
 """Documents that make a folder a node of Zarr or N5."""
@@ -42,6 +42,15 @@ def open_source(anything: object, *, path: str | None = None) -> Source:
 
         return open_ndarray(anything)
     return _open_object(anything, path)
+
+
+def is_tiff(path: Path) -> bool:
+    """True for a file that begins as TIFF or BigTIFF does. Raises StorageError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _TIFF
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def regrid(source: Source, chunks: tuple[int, ...]) -> Source:

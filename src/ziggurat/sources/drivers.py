@@ -51,6 +51,12 @@ def _precomputed(stored: Stored) -> ChunkReader:
     return PrecomputedScale(storage.open_store(stored.target), stored.path, stored.document, root=root)
 
 
+def _tiff(stored: Stored) -> ChunkReader:
+    from ziggurat.sources.tifflevels import open_level
+
+    return open_level(stored.document)
+
+
 def _zarr(stored: Stored) -> ChunkReader:
     return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
 
@@ -61,6 +67,7 @@ DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType(
         "n5": _n5,
         "n5-multiset": _n5_multiset,
         "precomputed": _precomputed,
+        "tiff": _tiff,
     }
 )
 """Name of a driver -> what opens an array with it, in C order."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from ziggurat.model import Axis
+from ziggurat.model import JSON, Axis
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage, TiffPageSeries
@@ -105,6 +106,8 @@ def physical(tif: TiffFile, series: TiffPageSeries, index: int) -> Physical:
         return _imagej(tif.imagej_metadata, page)
     if page.is_geotiff:
         return _geo(page)
+    if series.kind == "svs":
+        return _aperio(page)
     return _resolution(page)
 
 
@@ -160,6 +163,13 @@ def _per_unit(page: TiffPage) -> tuple[float, float] | tuple[()]:
     return sizes[0], sizes[1]
 
 
+def _aperio(page: TiffPage) -> Physical:
+    """Sizes of a whole slide from its description: `MPP` is micrometers per pixel."""
+    found = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]{1,20})", page.description)
+    size = _positive(found[1]) if found else None
+    return Physical() if size is None else Physical({"X": size, "Y": size}, {}, {"X": "micrometer", "Y": "micrometer"})
+
+
 def _resolution(page: TiffPage) -> Physical:
     """Sizes from the resolution tags alone: only pixels per centimetre are believed, pixels per inch are about printing."""
     sizes = _per_unit(page)
@@ -173,23 +183,44 @@ def _geo(page: TiffPage) -> Physical:
 
     Rows run southwards: the scale of y is negative. A rotated raster has no scale per axis and is only noted.
     """
-    pixel = page.tags.valueof(33550)
-    tie = page.tags.valueof(33922)
-    matrix = page.tags.valueof(34264)
     keys = _geo_keys(page)
     half = 0.0 if keys.get(1025) == 2 else 0.5
     word = {1: "meter" if keys.get(3076, 9001) == 9001 else None, 2: "degree"}.get(keys.get(1024, 0))
-    if _numbers(pixel, 2) and _numbers(tie, 6):
-        step = (float(pixel[0]), -float(pixel[1]))
-        origin = (float(tie[3]) - float(tie[0]) * step[0], float(tie[4]) - float(tie[1]) * step[1])
-    elif _numbers(matrix, 16) and matrix[1] == matrix[4] == 0:
-        step, origin = (float(matrix[0]), float(matrix[5])), (float(matrix[3]), float(matrix[7]))
-    else:
+    affine = _affine(page)
+    if affine is None or affine[1] != 0 or affine[3] != 0:
         return Physical(notes=("the raster is rotated or placed by control points: scale and position are left out",))
+    step, origin = (affine[0], affine[4]), (affine[2], affine[5])
     if 0.0 in step or not all(map(math.isfinite, step + origin)):
         return Physical(notes=("the GeoTIFF states a pixel size that is no size: it is left out",))
     translation = {letter: o + half * s for letter, o, s in zip("XY", origin, step, strict=True)}
     return Physical(dict(zip("XY", step, strict=True)), translation, {"X": word, "Y": word})
+
+
+def _affine(page: TiffPage) -> tuple[float, ...] | None:
+    """Returns the six coefficients that lead from column and row to x and y, None for a raster placed by control points.
+
+    Source: OGC GeoTIFF 1.1, 7.5: a tie point and the size of a pixel, or a matrix.
+    """
+    pixel, tie, matrix = (page.tags.valueof(code) for code in (33550, 33922, 34264))
+    if _numbers(pixel, 2) and _numbers(tie, 6):
+        a, e = float(pixel[0]), -float(pixel[1])
+        return a, 0.0, float(tie[3]) - float(tie[0]) * a, 0.0, e, float(tie[4]) - float(tie[1]) * e
+    if _numbers(matrix, 16):
+        return tuple(float(matrix[i]) for i in (0, 1, 3, 4, 5, 7))
+    return None
+
+
+def geo_facts(page: TiffPage) -> dict[str, JSON]:
+    """Returns what the GeoTIFF tags of a page say, as plain facts: affine coefficients, what they lead to (area or point), reference system."""
+    keys = _geo_keys(page)
+    affine = _affine(page)
+    facts: dict[str, JSON] = {"registration": "point" if keys.get(1025) == 2 else "area"}
+    if affine is not None and all(map(math.isfinite, affine)):
+        facts["affine"] = list(affine)
+    code = keys.get(3072) or keys.get(2048)
+    if code is not None and 1024 <= code < 32767:  # 32767: defined by the file's own keys
+        facts["proj:code"] = f"EPSG:{code}"
+    return facts
 
 
 def _geo_keys(page: TiffPage) -> dict[int, int]:

@@ -50,40 +50,55 @@ class Image:
     plain: FileMap | None
 
 
-def open_tiff(path: Path, *, index: int = 0) -> TiffSource | MappedSource:
-    """Returns the source of one image of a TIFF file, at its full resolution.
+def open_tiff(path: Path, *, index: int = 0, level: int = 0) -> TiffSource | MappedSource:
+    """Returns the source of one image of a TIFF file, at its full resolution or at one of its reduced levels.
 
     Raises DocumentError for a broken file, LimitError for sizes that no honest file has, UnsupportedError for pixel types and codecs that
     cannot be read, OptionError for an image number that is not there.
     """
-    image = read_image(path, index=index)
-    shape, itemsize = image.info.array.shape, image.info.array.itemsize
-    if image.plain is not None:
-        return open_map(image.plain, in_blocks(image.info, mapped_chunks(shape, itemsize)))
-    if image.stack is None:
-        raise DocumentError(f"{path}: a directory that describes more planes than the file holds; the file is broken")
-    info = replace(in_blocks(image.info, chunks_of(image.stack)), stamps=stamps_of(image.stack.files))
-    return TiffSource(image.stack, info, (_open_again, (str(path), index)))
+    image = read_image(path, index=index, level=level)
+    info = blocks_of(image, path)
+    if image.plain is not None or image.stack is None:
+        return open_map(cast(FileMap, image.plain), info)
+    return TiffSource(image.stack, replace(info, stamps=stamps_of(image.stack.files)), (_open_again, (str(path), index, level)))
 
 
-def _open_again(path: str, index: int) -> TiffSource | MappedSource:
+def _open_again(path: str, index: int, level: int) -> TiffSource | MappedSource:
     """Opens the same image in another process."""
-    return open_tiff(Path(path), index=index)
+    return open_tiff(Path(path), index=index, level=level)
 
 
-def read_image(path: Path, *, index: int = 0) -> Image:
+def read_image(path: Path, *, index: int = 0, level: int = 0) -> Image:
     """Reads the directories of one image, none of its samples. Raises as `open_tiff` does."""
     check_chain(path)
-    with _parsed(path) as (tif, said):
-        series, notes = _series(tif, path, index)
-        shape, dtype = checked_shape(series.shape, str(path)), checked_dtype(_pixel_type(series, path), str(path))
-        axes, guessed = axes_of(series.axes)
-        found = physical(tif, series, index)
-        plain = _plain(series, path, shape)
-        stack = None if plain and series.is_truncated else _stack(series, path, dtype)
-        info = SourceInfo(str(path), stem(path.name), array_facts(shape, dtype, shape, codecs=_codec(series.keyframe)))
-        info = _placed(info, axes, series.axes, found)
-        return Image(replace(info, notes=(*notes, *guessed, *found.notes, *said)), stack, plain)
+    with parsed(path) as (tif, said):
+        image = image_of(tif, path, index, level)
+        return replace(image, info=replace(image.info, notes=(*image.info.notes, *said)))
+
+
+def image_of(tif: TiffFile, path: Path, index: int, level: int = 0) -> Image:
+    """Returns one level of one image of an open file. Raises as `open_tiff` does, or what tifffile raises on a broken file."""
+    series, notes = _series(tif, path, index)
+    if not 0 <= level < len(series.levels):
+        raise OptionError(f"{path}: level {level} of image {index} was asked for, it has {len(series.levels)} (counted from 0)")
+    found = physical(tif, series, index) if level == 0 else Physical()
+    part = series.levels[level]
+    shape, dtype = checked_shape(part.shape, str(path)), checked_dtype(_pixel_type(part, path), str(path))
+    axes, guessed = axes_of(part.axes)
+    plain = _plain(part, path, shape)
+    stack = None if plain and part.is_truncated else _stack(part, path, dtype)
+    info = SourceInfo(str(path), stem(path.name), array_facts(shape, dtype, shape, codecs=_codec(part.keyframe)))
+    return Image(replace(_placed(info, axes, part.axes, found), notes=(*notes, *guessed, *found.notes)), stack, plain)
+
+
+def blocks_of(image: Image, path: Path) -> SourceInfo:
+    """Returns the facts of an image in the blocks in which it is read. Raises DocumentError when nothing says where its samples are."""
+    array = image.info.array
+    if image.plain is not None:
+        return in_blocks(image.info, mapped_chunks(array.shape, array.itemsize))
+    if image.stack is None:
+        raise DocumentError(f"{path}: a directory that describes more planes than the file holds; the file is broken")
+    return in_blocks(image.info, chunks_of(image.stack))
 
 
 def _placed(info: SourceInfo, axes: tuple[Axis, ...] | None, letters: str, found: Physical) -> SourceInfo:
@@ -112,7 +127,7 @@ class _Listener(logging.Filter):
 
 
 @contextlib.contextmanager
-def _parsed(path: Path) -> Iterator[tuple[TiffFile, list[str]]]:
+def parsed(path: Path) -> Iterator[tuple[TiffFile, list[str]]]:
     """Opens a file with tifffile; whatever it raises on a broken file becomes a DocumentError, whatever it logs is kept."""
     from tifffile import TiffFile
 
@@ -129,16 +144,22 @@ def _parsed(path: Path) -> Iterator[tuple[TiffFile, list[str]]]:
         log.removeFilter(listener)
 
 
-def _series(tif: TiffFile, path: Path, index: int) -> tuple[TiffPageSeries, tuple[str, ...]]:
-    """Returns the image that was asked for, and what should be said about the others. Its XML is checked before anybody parses it."""
+def checked_series(tif: TiffFile, path: Path) -> list[TiffPageSeries]:
+    """Returns the images of a file, masks among them. XML is checked before anybody parses it. Raises DocumentError, LimitError."""
     first = tif.pages.first
     for text in (first.description, first.description1):
         if text.lstrip("\ufeff \n\r\t").startswith("<"):
             check_xml(text, path)
             check_companions(re.findall(r"""FileName\s*=\s*["']([^"']*)["']""", text), path)
-    every = tif.series
+    every = list(tif.series)
     if not every:
         raise DocumentError(f"{path}: a TIFF file without an image")
+    return every
+
+
+def _series(tif: TiffFile, path: Path, index: int) -> tuple[TiffPageSeries, tuple[str, ...]]:
+    """Returns the image that was asked for, and what should be said about the others."""
+    every = checked_series(tif, path)
     if not 0 <= index < len(every):
         raise OptionError(f"{path}: image {index} was asked for, the file holds {len(every)} (counted from 0)")
     series, notes = every[index], []

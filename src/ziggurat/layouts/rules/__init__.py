@@ -16,6 +16,7 @@ from ziggurat.layouts.rules.geozarr import GEOZARR
 from ziggurat.layouts.rules.n5 import BDV_N5, COSEM, N5_VIEWER, PAINTERA, PRECOMPUTED
 from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
+from ziggurat.layouts.rules.tiff import TIFF
 from ziggurat.layouts.rules.undeclared import UNDECLARED
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.layouts.rules.zipped import ZIPPED
@@ -36,6 +37,7 @@ __all__ = [
     "PRECOMPUTED",
     "RULES",
     "TABLES",
+    "TIFF",
     "UNDECLARED",
     "XARRAY_FAMILY",
     "ZIPPED",
@@ -57,6 +59,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     BDV_N5,
     PAINTERA,
     PRECOMPUTED,
+    TIFF,
     COMMON,
     DEEP,
 )
