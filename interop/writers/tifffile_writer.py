@@ -1,0 +1,28 @@
+"""tifffile: OME-TIFF with SubIFDs. `FOLDER`; prints one JSON line: what tifffile itself reads of each level."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+
+def main(folder: Path) -> None:
+    base = np.random.default_rng(7).integers(0, 4000, (3, 2, 64, 96)).astype("uint16")
+    path = folder / "subifds.ome.tif"
+    with tifffile.TiffWriter(path) as writer:
+        metadata = {"axes": "ZCYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.2, "PhysicalSizeZ": 2.0}
+        writer.write(base, subifds=2, tile=(32, 32), metadata=metadata, compression="zlib")
+        for k in (2, 4):
+            writer.write(base[..., ::k, ::k], subfiletype=1, tile=(32, 32), compression="zlib")
+    levels = []
+    with tifffile.TiffFile(path) as file:
+        for k, level in enumerate(file.series[0].levels):
+            f = 2**k
+            place = {"scale": [2.0, 1.0, 0.2 * f, 0.1 * f], "translation": [0.0, 0.0, 0.2 * (f - 1) / 2, 0.1 * (f - 1) / 2]}
+            levels.append({"path": f"0/{k}", "shape": list(level.shape), **place, "samples": level.asarray().tolist()})
+    print(json.dumps({"stores": {path.name: levels}}))
+
+
+main(Path(sys.argv[1]))
