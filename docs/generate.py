@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 from ziggurat import reductions
 from ziggurat.validation import spec_markdown, spec_schema
@@ -15,13 +16,19 @@ ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- figures:begin -->\n", "<!-- figures:end -->"
 
 
+def loaded(path: Path) -> ModuleType:
+    """Returns a module that lies beside its figures, and in no package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def measured() -> dict[Path, str]:
     """Returns the page of benchmarks, and the README with their figures, from benchmarks/results.json."""
-    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "page.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError("benchmarks/page.py")
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
+    page = loaded(ROOT / "benchmarks" / "page.py")
     results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
     before, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition(BEGIN)
     readme = before + BEGIN + page.readme(results) + END + rest.partition(END)[2]
@@ -35,6 +42,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs" / "spec" / "multiscales-0.1.md": spec_markdown(),
         ROOT / "src" / "ziggurat" / "schemas" / "multiscales-0.1.schema.json": json.dumps(spec_schema(), indent=2) + "\n",
         **measured(),
+        **loaded(ROOT / "docs" / "layout_pages.py").pages(),
     }
 
 

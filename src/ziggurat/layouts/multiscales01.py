@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ziggurat.layouts import series as listed
-from ziggurat.layouts.ports import Documents, Evidence
+from ziggurat.layouts.ports import Documents, Evidence, Facts
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Axis, Level, Multiscale
 from ziggurat.node import Container, Node, word
@@ -24,11 +24,23 @@ _LATER = frozenset({"axes", "coordinateTransformations", "coordinateSystems"})
 """Keys that only later formats know."""
 
 
+_FACTS = Facts(
+    title="multiscales v0.1, the founding layout",
+    marks="The attributes of a group hold `multiscales`, a list of series with `datasets`, and nothing that only a later format knows.",
+    geometry="None is written. Where `metadata.method` is ours, factors and anchor of its `kwargs` tell it; else it is inferred from the sizes.",
+    axes="None are written: the dimension names of the base, else the trailing letters of zyx, marked inferred.",
+    keeps="Several series over the same arrays, `type`, and `metadata`, whose values no version may transform.",
+    source="zarr-specs issue #50; [as rules](../spec/multiscales-0.1.md)",
+    software=("napari", "bioformats2raw", "tifffile (aszarr)", "ndpyramid", "HiGlass"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class FoundingLayout:
     """`multiscales@0.1`."""
 
     name: str = NAME
+    facts: Facts = _FACTS
     versions: tuple[str, ...] = (VERSION,)
     keys: tuple[str, ...] = ("multiscales",)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from ziggurat.layouts.ports import Facts
 from ziggurat.model import JSON
 from ziggurat.node import Node
 from ziggurat.problems import LayoutError
@@ -84,3 +85,15 @@ def block_of(node: Node) -> tuple[Mapping[str, JSON], str] | None:
     if isinstance(ome, Mapping):
         return ome, "ome."
     return (attributes, "") if any(key in attributes for key in WRAPPED_KEYS) else None
+
+
+ABOUT = Facts(
+    title="OME-Zarr 0.1 to 0.6",
+    marks="`ome.version` beside `ome.multiscales` (0.5 and later); before, `multiscales[].version`, or transformations, axes, `omero` or five axes that tell.",
+    geometry="`coordinateTransformations`: a scale, then a translation, of sample centres; those of the series come last. Without any translation, levels are "
+    "read as aligned at their lower corner, and marked inferred. 0.1 to 0.3 state none: the sizes tell.",
+    axes="Objects with name, type and unit (0.4 and later), letters (0.3), t, c, z, y, x by definition (0.1, 0.2); two or three of them space.",
+    keeps="`omero`, labels, plates and wells; every unknown key, at its place.",
+    source="OME-NGFF 0.1 to 0.6",
+    software=("ome-zarr", "ngff-zarr", "napari", "bioformats2raw", "viv", "neuroglancer", "OMERO", "BigDataViewer"),
+)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from ziggurat.layouts import ome_collections
 from ziggurat.layouts import series as listed
-from ziggurat.layouts.ome_facts import FACTS, LETTERS, NAME, WRAPPED_KEYS, VersionFacts, facts_of, parsed_version
+from ziggurat.layouts.ome_facts import ABOUT, FACTS, LETTERS, NAME, WRAPPED_KEYS, VersionFacts, facts_of, parsed_version
 from ziggurat.layouts.ome_transforms import (
     DEFAULT_SYSTEM,
     WORLD_SYSTEM,
@@ -27,7 +27,7 @@ from ziggurat.layouts.ome_transforms import (
     written_single,
     written_world,
 )
-from ziggurat.layouts.ports import Documents, Evidence, Member
+from ziggurat.layouts.ports import Documents, Evidence, Facts, Member
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Container, Node, word
@@ -58,6 +58,7 @@ class OmeZarrLayout:
     """`ome-zarr@0.1` to `ome-zarr@0.6`."""
 
     name: str = NAME
+    facts: Facts = ABOUT
     versions: tuple[str, ...] = tuple(FACTS)
     drafts: tuple[str, ...] = tuple(facts.version for facts in FACTS.values() if facts.draft)
     keys: tuple[str, ...] = ("multiscales", "omero", "ome")

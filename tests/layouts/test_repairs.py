@@ -1,0 +1,65 @@
+"""Every broken fixture whose rule says that it can be mended is mended, and nothing else breaks. New fixtures are picked up by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.layouts.fixtures import FIXTURES, Fixture
+from ziggurat import layouts
+from ziggurat.conversion.repairs import repair_plan
+from ziggurat.layouts import RULES
+from ziggurat.node import DictNode
+from ziggurat.problems import ZigguratError
+from ziggurat.transfer.conversions import final_documents
+from ziggurat.validation import check_node, check_result
+
+MENDABLE = [f for f in FIXTURES if f.raises is None and f.members is None and f.kind == "broken" and any(RULES[rule].repair for rule in f.rules)]
+GOOD = [f for f in FIXTURES if f.kind == "good" and f.members is None]
+
+
+def mended(fixture: Fixture) -> tuple[int, Mapping[str, Any], DictNode] | None:
+    """Number of repairs, the documents afterwards, and the node; None where the layout is only read or nothing can be mended."""
+    node = fixture.node()
+    found = layouts.read(node)
+    try:
+        planned = repair_plan(node, found, check_result(node, found).problems)
+    except ZigguratError:
+        return None
+    if planned.plan is None:
+        return None
+    before = {key: document for key, document in fixture.documents.items() if not isinstance(document, bytes)}
+    after = {**fixture.documents, **final_documents(planned.plan, before)}
+    return len(planned.repairs), after, DictNode(after, values=fixture.values)
+
+
+@pytest.mark.parametrize("fixture", MENDABLE, ids=lambda f: f.id)
+def test_a_repair_mends_its_rule_and_breaks_no_other(fixture: Fixture) -> None:
+    done = mended(fixture)
+    if done is None:
+        return
+    _, _, node = done
+    before = {problem.rule for problem in check_node(fixture.node())}
+    after = check_node(node)
+    assert {problem.rule for problem in after.of("MUST")} <= before
+    assert len({problem.rule for problem in after}) < len(before)
+
+
+def test_most_of_what_says_that_it_can_be_mended_is() -> None:
+    done = {f.id for f in MENDABLE if mended(f) is not None}
+    rules = {rule for f in MENDABLE if f.id in done for rule in f.rules if RULES[rule].repair}
+    assert rules >= {"MS005", "MS006", "MS008", "OME003", "OME004", "OME016", "OME018", "CON001"}
+
+
+@pytest.mark.parametrize("fixture", GOOD, ids=lambda f: f.id)
+def test_good_documents_are_never_changed(fixture: Fixture) -> None:
+    done = mended(fixture)
+    if done is None:
+        return
+    _, after, _ = done
+    changed = [key for key, document in after.items() if json.dumps(document, default=str) != json.dumps(fixture.documents.get(key), default=str)]
+    mendable = {rule for rule in fixture.rules if RULES[rule].repair}
+    assert not changed or mendable, changed
