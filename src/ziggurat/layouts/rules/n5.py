@@ -20,7 +20,7 @@ COSEM: tuple[Rule, ...] = (
         "multiscales[].datasets[].transform",
     ),
     Rule("COS006", "MUST", "Scales are finite numbers other than zero, translations are finite numbers.", _COSEM),
-    Rule("COS007", "SHOULD", "The group's copy of a `transform` is that of the array; where they differ, the array's holds.", _COSEM),
+    Rule("COS007", "SHOULD", "The group's copy of a `transform` is that of the array; where they differ, the array's holds.", _COSEM, repair="arrays"),
     Rule("COS008", "MUST", "Each array carries its own `transform`.", _CELLMAP),
     Rule(
         "COS009",
