@@ -67,9 +67,9 @@ class _Held:
                 self._structures.add(_text(value))
 
     def has(self, key: str, value: JSON) -> bool:
-        """True when the value stands under the same key, or, being a structure of its own, anywhere."""
+        """True when the value stands under the same key; what made the levels, which layouts call by names of their own, anywhere."""
         text = _text(value)
-        return (key, text) in self._pairs or text in self._structures
+        return (key, text) in self._pairs or (key == "metadata" and text in self._structures)
 
 
 def _text(value: JSON) -> str:
