@@ -42,7 +42,7 @@ class Environment:
 
 
 _XCUBE = (
-    *("affine", "altair", "botocore", "cftime", "chartlets", "click", "cmocean", "cryptography", "dask", "dask-image", "deprecated", "distributed"),
+    *("affine", "aiohttp", "altair", "botocore", "cftime", "chartlets", "click", "cmocean", "cryptography", "dask", "dask-image", "deprecated", "distributed"),
     *("fiona", "fsspec", "geopandas", "jdcal", "jsonschema", "mashumaro", "matplotlib<4", "netcdf4", "numba", "numcodecs", "numpy", "pandas<3"),
     *("pillow", "pyjwt", "pyproj", "pyyaml", "rasterio", "requests", "rfc3339-validator", "rioxarray", "s3fs", "setuptools<81", "shapely", "tabulate"),
     *("tornado<6.5", "urllib3", "xarray", "zarr>=3.1.4,<4"),

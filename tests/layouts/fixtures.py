@@ -43,7 +43,7 @@ class Fixture:
         def decode(path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
             return self.values[path]
 
-        return FileNode(self.write(folder), decode=decode)
+        return FileNode(self.write(folder), decode=lambda place: decode)
 
     def write(self, folder: Path) -> Path:
         """Writes the store to disk as the files that it would be."""

@@ -25,7 +25,8 @@ def spelled(value: object) -> str:
 def is_written(fixture: Fixture) -> bool:
     """True for the versions of layouts that are not only read."""
     layout = layouts.find(fixture.layout)
-    return isinstance(layout, layouts.Writing) and bool(layout.containers(layouts.version_of(fixture.layout)))
+    grouped = not fixture.layout.startswith("xcube@")  # a folder that is no group has no attributes; its own tests write it
+    return grouped and isinstance(layout, layouts.Writing) and bool(layout.containers(layouts.version_of(fixture.layout)))
 
 
 WRITTEN = [fixture for fixture in READABLE if is_written(fixture)]
@@ -152,7 +153,7 @@ COPIED = ("geozarr@0.1", "ndpyramid@0.4", "geozarr-early@2023")
 
 
 # A folder without a document of its own tells nothing of what its arrays are written in.
-@pytest.mark.parametrize("fixture", [f for f in GOOD if f.name != "no-document"], ids=lambda f: f.id)
+@pytest.mark.parametrize("fixture", [f for f in GOOD if f.name != "no-document" and not f.layout.startswith("xcube@")], ids=lambda f: f.id)
 def test_opening_lists_nothing_and_reads_no_more_than_it_must(fixture: Fixture) -> None:
     read: list[str] = []
 

@@ -28,6 +28,7 @@ from ziggurat.layouts import (
     precomputed,
     tiff,
     undeclared,
+    xcube,
 )
 from ziggurat.layouts.ports import (
     Collecting,
@@ -85,6 +86,7 @@ __all__ = [
 LAYOUTS: tuple[Layout, ...] = (
     itk.LAYOUT,
     datatree.LAYOUT,
+    xcube.LAYOUT,
     cosem.LAYOUT,
     bdv_n5.LAYOUT,
     paintera.LAYOUT,

@@ -70,6 +70,9 @@ Above = Callable[[], "tuple[Node, str] | None"]
 Decode = Callable[[str, Mapping[str, JSON], Container], "Sequence[float | str]"]
 """Key of an array, its own document, its container -> all its values. Raises StorageError, DocumentError, UnsupportedError."""
 
+DecodeIn = Callable[[str], Decode]
+"""Local folder -> what reads the values of its arrays."""
+
 MAX_VALUES = 2**20
 """More coordinates than any axis has that a person looks at; an axis longer than this is placed by its first and last samples."""
 _NOTHING: Mapping[str, JSON] = MappingProxyType({})
@@ -443,19 +446,21 @@ class FileNode(DocumentNode):
     """A node over a local folder: standard library only, so that it starts fast.
 
     Symbolic links are followed inside the folder; one that leaves it raises PathError unless `follow_links` says otherwise, which
-    also lets documents name other folders (`linked`).
+    also lets documents name other folders (`linked`). `decode` makes what reads small arrays of any folder, so that nodes above and
+    behind links have one of their own.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, follow_links: bool = False, consolidated: bool = False, decode: Decode | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, follow_links: bool = False, consolidated: bool = False, decode: DecodeIn | None = None) -> None:
         self.path = Path(path)
         self.follow_links = follow_links
         self._real = os.path.realpath(self.path)
+        self._decode_in = decode
         super().__init__(
             self._bytes,
             self._names,
             location=str(self.path),
             consolidated=consolidated,
-            decode=decode,
+            decode=None if decode is None else decode(str(self.path)),
             look=self._files,
             follow=self._elsewhere,
             above=self._over,
@@ -463,7 +468,7 @@ class FileNode(DocumentNode):
 
     def _over(self) -> tuple[Node, str] | None:
         full = self.path.absolute()
-        return None if full.parent == full else (FileNode(full.parent, follow_links=self.follow_links, decode=self._decode), full.name)
+        return None if full.parent == full else (FileNode(full.parent, follow_links=self.follow_links, decode=self._decode_in), full.name)
 
     def _elsewhere(self, path: str, target: str) -> Node:
         here = f"{self.path}/{path}" if path else str(self.path)
@@ -473,7 +478,7 @@ class FileNode(DocumentNode):
         inside = os.path.realpath(found).startswith(self._real.rstrip(os.sep) + os.sep)
         if not (inside or self.follow_links):
             raise PathError(f"{here}: names {target!r}, outside the folder; say allow_links=True when you trust it")
-        return FileNode(found, follow_links=self.follow_links, decode=self._decode)
+        return FileNode(found, follow_links=self.follow_links, decode=self._decode_in)
 
     def _files(self, path: str) -> Iterator[str] | None:
         name = self._inside(path)

@@ -75,7 +75,7 @@ def _node(target: object, *, allow_links: bool = False) -> Node:
     """Returns the node at a place; a local folder without any Zarr library. Links are a matter of local folders only."""
     if isinstance(target, (str, os.PathLike)) and "://" not in named_place(target, "place"):
         path = Path(target)
-        return _tiff_node(path) or FileNode(path, follow_links=allow_links, decode=LocalValues(os.fspath(target)))
+        return _tiff_node(path) or FileNode(path, follow_links=allow_links, decode=LocalValues)
     from ziggurat import storage
 
     return storage.open_node(target)

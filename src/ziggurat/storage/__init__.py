@@ -139,7 +139,7 @@ def open_zip(place: str) -> ZipStore:
 
 def file_node(folder: str | os.PathLike[str], *, follow_links: bool = False) -> FileNode:
     """Returns the node of a local folder that can also read the values of small arrays."""
-    return FileNode(folder, follow_links=follow_links, decode=decoder(FileStore(os.fspath(folder), read_only=True)))
+    return FileNode(folder, follow_links=follow_links, decode=lambda place: decoder(FileStore(place, read_only=True)))
 
 
 def decoder(store: ByteStore) -> Decode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ziggurat.layouts.rules.ports import OURS, Rule
 
 _ITK = "zarr-specs issue #50, comment of thewtex"
+_XCUBE = "xcube, docs/mldatasets.md 1.0"
 _CF = "CF conventions 5"
 _MSI = "multiscale-spatial-image, README"
 
@@ -16,6 +17,14 @@ XARRAY_FAMILY: tuple[Rule, ...] = (
     Rule("ITK005", "NOTE", "A coordinate is no straight line.", OURS),
     Rule("ITK006", "MUST", "The groups are listed from the largest image to the smallest.", _ITK),
     Rule("ITK007", "MUST", "`direction` is a square matrix of numbers, one row per axis of space.", _ITK),
+    Rule("XC001", "MUST", "`.zlevels`, where there is one, is an object with `version` 1.0 and `num_levels`, a whole number.", _XCUBE),
+    Rule("XC002", "MUST", "Levels are numbered from 0 without a gap, and as many as `num_levels` says.", _XCUBE),
+    Rule("XC003", "MUST", "Each level is a Zarr group with the same variables over the same dimensions.", _XCUBE),
+    Rule("XC004", "SHOULD", "Beside the variables lies, for each dimension, an array of its name with the coordinate of every sample.", f"{_XCUBE}; {_CF}"),
+    Rule("XC005", "NOTE", "A coordinate is no straight line.", OURS),
+    Rule("XC006", "MUST", "A link holds the path of a local dataset; it is followed out of the folder only where links are allowed.", _XCUBE),
+    Rule("XC007", "NOTE", "Values of whole blocks have the coordinate of a corner sample.", OURS),
+    Rule("XC008", "MUST", "Sizes along the axes of space are halved from level to level, rounded up; others stay.", _XCUBE),
     Rule("DT001", "MUST", "`multiscales` is a list of objects with `datasets`, or the tree holds datasets with the same variable.", _MSI),
     Rule("DT002", "MUST", "Each dataset holds `path`, a string local to the group.", _MSI),
     Rule("DT003", "MUST", "At each path there is an array that names its dimensions, the same in all levels.", _MSI),
