@@ -56,6 +56,14 @@ def test_shares_of_valid_samples_count(tmp_path: Path) -> None:
     assert not found.of("MUST")
 
 
+@pytest.mark.parametrize("weights", ["area", "cos_lat", {"lat": list(np.linspace(1, 3, 501))}], ids=["area", "cos_lat", "numbers"])
+def test_weights_that_the_metadata_states_count(tmp_path: Path, weights: object) -> None:
+    where = {"axes": ("lat", "lon"), "scale": (0.3, 0.3), "translation": (-75.0, 0.0)}
+    base = np.where(PHOTO < 90, np.float32("nan"), PHOTO.astype(np.float32))
+    zg.build(base, tmp_path / "a.zarr", kind="image", weights=weights, chunks=64, levels=4, layout="multiscales@0.1", **where)  # type: ignore[arg-type]
+    assert rules(zg.check(tmp_path / "a.zarr", deep=True)) == ["DEEP005"] * 3
+
+
 def test_the_first_sample_that_differs_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     zg.build(PHOTO, tmp_path / "a.zarr", kind="image", chunks=64, levels=3)
     level = zarr.open_array(tmp_path / "a.zarr" / "1", mode="r+")

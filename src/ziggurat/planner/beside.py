@@ -124,16 +124,24 @@ def _fill(plan: BuildPlan) -> complex:
 
 def plan_vectors(plan: BuildPlan) -> Vectors:
     """Returns the weights per axis of a plan whose weights are a rule."""
-    weights, base = plan.weights or {}, plan.levels[0]
-    places = [tuple(s * i + t for i in range(n)) for n, s, t in zip(base.shape, base.scale, base.translation, strict=True)]
-    edges = [geometry.cell_edges(n, s, t) for n, s, t in zip(base.shape, base.scale, base.translation, strict=True)]
+    base = plan.levels[0]
+    return vectors_of(plan.weights or {}, plan.axes, base.shape, base.scale, base.translation)
+
+
+def vectors_of(weights: Mapping[str, JSON], axes: Sequence[Axis], shape: Sequence[int], scale: Sequence[float], translation: Sequence[float]) -> Vectors:
+    """Returns the weights per axis that a rule gives at a base, None along axes where every sample weighs the same.
+
+    `weights` is what a plan and `metadata.kwargs.weights` hold: `rule`, and the `centres` of axes whose steps are not uniform.
+    """
+    places = [tuple(s * i + t for i in range(n)) for n, s, t in zip(shape, scale, translation, strict=True)]
+    edges = [geometry.cell_edges(n, s, t) for n, s, t in zip(shape, scale, translation, strict=True)]
     stated = weights.get("centres")
-    for i, axis in enumerate(plan.axes):
+    for i, axis in enumerate(axes):
         centres = stated.get(axis.name) if isinstance(stated, Mapping) else None
         if isinstance(centres, (list, tuple)):
             places[i] = tuple(float(c) for c in centres if isinstance(c, int | float))
             edges[i] = geometry.edges_between(places[i])
-    return _rule_vectors(str(weights["rule"]), plan.axes, places, edges)
+    return _rule_vectors(str(weights["rule"]), axes, places, edges)
 
 
 def _rule_vectors(rule: str, axes: Sequence[Axis], centres: Sequence[Sequence[float]], edges: Sequence[Sequence[float]]) -> Vectors:

@@ -20,7 +20,7 @@ def judge(multiscale: Multiscale, levels: Sequence[Sampled], loc: str) -> Iterat
 
     `levels` are all levels that are there, the base first, in the order of `multiscale.levels`; `loc` is the place of the series.
     """
-    recipe = recipe_of(multiscale.method, [axis.name for axis in multiscale.axes], levels[0].dtype, len(levels))
+    recipe = recipe_of(multiscale, levels[0].dtype)
     if isinstance(recipe, Recipe):
         yield from _of_ours(recipe, levels, loc)
         return

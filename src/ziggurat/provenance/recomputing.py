@@ -10,7 +10,8 @@ import numpy as np
 
 from ziggurat import reductions
 from ziggurat.geometry import Factors, cumulative_factors
-from ziggurat.model import JSON
+from ziggurat.model import JSON, Multiscale
+from ziggurat.planner.beside import vectors_of
 from ziggurat.problems import OptionError, ZigguratError
 from ziggurat.provenance.blocks import AnyArray, Region, Sampled, fitting, read, spread
 from ziggurat.reductions import Reduction
@@ -22,7 +23,7 @@ BUDGET = 2**22
 N_BLOCKS = 5
 _READ = frozenset(
     {"reduction", "axes", "factors", "anchor", "source", "kind", "chunks", "scale", "translation", "units"}
-    | {"nodata", "residual_base", "min_valid", "coverage", "unproven"}
+    | {"nodata", "residual_base", "min_valid", "coverage", "unproven", "weights"}
 )
 """Keys of `kwargs` that a recomputation understands; with any other the samples may depend on more than the base."""
 
@@ -37,6 +38,8 @@ class Recipe:
     from_base: bool
     nodata: float | complex | None
     min_valid: float | None = None
+    weights: tuple[AnyArray | None, ...] | None = None
+    """Per axis of the base, None along those where every sample weighs the same; None: nothing is weighed."""
 
     def source_of(self, level: int) -> int:
         """Returns the level that `level` is made from."""
@@ -68,8 +71,10 @@ class Recomputed:
     why_not: str = ""
 
 
-def recipe_of(method: Mapping[str, JSON] | None, axes: Sequence[str], dtype: np.dtype[np.generic], n_levels: int) -> Recipe | str:
+def recipe_of(multiscale: Multiscale, dtype: np.dtype[np.generic]) -> Recipe | str:
     """Returns how `metadata` says that levels were made; one sentence where it is not ours or says what is not understood."""
+    method, n_levels = multiscale.method, multiscale.n_levels
+    axes = [axis.name for axis in multiscale.axes]
     word = None if method is None else method.get("method")
     if method is None or not isinstance(word, str) or not word.startswith("ziggurat."):
         return f"the metadata names {word!r} as its method" if word else "the metadata names no method"
@@ -94,12 +99,29 @@ def recipe_of(method: Mapping[str, JSON] | None, axes: Sequence[str], dtype: np.
     try:
         row = reductions.resolve(str(kwargs.get("reduction", word.removeprefix("ziggurat."))), axes)
         nodata = reductions.as_nodata(_number(kwargs.get("nodata")), dtype)
+        weights = _vectors(kwargs.get("weights"), multiscale)
     except (ZigguratError, ValueError) as error:
         return str(error)
     if not row.takes(dtype):
         return f"{row.name} does not take {dtype.name}"
-    share = kwargs.get("min_valid")
-    return Recipe(row, tuple(ladder), kwargs.get("source", row.defined_from) == "base", nodata, share if isinstance(share, int | float) else None)
+    stated_share = kwargs.get("min_valid")
+    share = stated_share if isinstance(stated_share, int | float) else None
+    return Recipe(row, tuple(ladder), kwargs.get("source", row.defined_from) == "base", nodata, share, weights)
+
+
+def _vectors(stated: JSON, multiscale: Multiscale) -> tuple[AnyArray | None, ...] | None:
+    """Returns the weights per axis that the metadata states by a rule or by numbers. Raises OptionError for those of an array that it cannot hold."""
+    if stated is None:
+        return None
+    base = multiscale.levels[0]
+    if isinstance(stated, Mapping) and base.array is not None:
+        numbers = stated.get("axes")
+        if isinstance(numbers, Mapping):
+            return tuple(np.array(numbers[axis.name], np.float64) if axis.name in numbers else None for axis in multiscale.axes)
+        if "rule" in stated and base.scale is not None and base.translation is not None:
+            found = vectors_of(stated, multiscale.axes, base.array.shape, base.scale, base.translation)
+            return tuple(None if vector is None else np.array(vector) for vector in found)
+    raise OptionError("metadata.kwargs.weights describes an array that is not stored here")
 
 
 def _number(value: JSON) -> float | None:
@@ -164,8 +186,20 @@ def _made(recipe: Recipe, fine: Sampled, steps: Sequence[Factors], factors: Fact
     starts = [max(0, s.start - m) for s, m in zip(region, margin, strict=True)]
     ends = [min((s.stop + m) * f, n) for s, m, f, n in zip(region, margin, factors, fine.shape, strict=True)]
     under = read(fine, tuple(slice(a * f, b) for a, f, b in zip(starts, factors, ends, strict=True)))
-    made = reductions.reduce_array(recipe.reduction, under, steps, nodata=recipe.nodata, min_valid=recipe.min_valid)[-1]
+    weights = _weights_of(recipe, [slice(a * f, b) for a, f, b in zip(starts, factors, ends, strict=True)])
+    made = reductions.reduce_array(recipe.reduction, under, steps, nodata=recipe.nodata, min_valid=recipe.min_valid, weights=weights)[-1]
     return made[tuple(slice(s.start - a, s.stop - a) for s, a in zip(region, starts, strict=True))]
+
+
+def _weights_of(recipe: Recipe, region: Sequence[slice]) -> AnyArray | None:
+    """Returns the weights of a region of the base, broadcastable to it."""
+    if recipe.weights is None:
+        return None
+    product: AnyArray = np.ones((1,) * len(region))
+    for axis, (vector, where) in enumerate(zip(recipe.weights, region, strict=True)):
+        if vector is not None:
+            product = np.multiply(product, vector[where].reshape([-1 if a == axis else 1 for a in range(len(region))]))
+    return product
 
 
 def _equal(found: AnyArray, expected: AnyArray) -> AnyArray:
