@@ -125,3 +125,21 @@ def test_names_reach_a_terminal_escaped(tmp_path: Path, capsys: pytest.CaptureFi
     shown = capsys.readouterr().out
     assert "\x1b" not in shown and "\u202e" not in shown
     assert "\u202e" not in repr(zg.open_collection(tmp_path))
+
+
+def test_a_large_consolidated_document_is_not_read_to_open_one_pyramid(tmp_path: Path) -> None:
+    """Zarr v2: the copy of 10,000 arrays lies beside the documents, and nobody asked for it."""
+    place = BY_ID["ome-zarr@0.4/good/placed"].write(tmp_path / "image.zarr")
+    (place / ".zmetadata").write_bytes(b" " * 50 * 2**20)
+    store = CountingStore(FileStore(str(place)))
+    pyramid = zg.open(store)
+    assert ".zmetadata" not in store.gets and store.read_bytes < 2**16
+    # the probe for v3, the group's attributes, two more that tell a v2 group from an array, and one document per level
+    assert store.gets.total() == len(store.gets) <= 4 + len(pyramid)
+
+
+@pytest.mark.parametrize("name", ["ome-zarr@0.4/good/placed", "ome-zarr@0.5/good/placed", "ome-zarr@0.6/good/placed", "ome-zarr@0.2/good/omero"])
+def test_a_level_finds_its_multiscale_in_every_version(name: str, tmp_path: Path) -> None:
+    place = BY_ID[name].write(tmp_path / "image.zarr")
+    whole = zg.open(place)
+    assert all(zg.open(place / level.path).multiscale == whole.multiscale for level in whole)

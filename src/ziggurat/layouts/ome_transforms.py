@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ziggurat.layouts.rules import problem
@@ -16,6 +17,23 @@ DEFAULT_SYSTEM = "physical"
 """What the system of a multiscale is called when nothing is said. Source: formats.md 2.6."""
 WORLD_SYSTEM = "world"
 _MATRICES = ("rotation", "affine")
+_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "identity": (),
+        "mapAxis": ("mapAxis",),
+        "projectAxis": ("droppedInputs", "createdOutputs"),
+        "scale": ("scale",),
+        "translation": ("translation",),
+        "affine": ("affine", "path"),
+        "rotation": ("rotation", "path"),
+        "bijection": ("forward",),
+        "sequence": ("transformations",),
+        "byDimension": ("transformations",),
+        "displacements": ("path",),
+        "coordinates": ("path",),
+    }
+)
+"""Type of a transformation of 0.6 -> the keys of which it holds one. Source: formats.md 2.5."""
 
 
 class Transform(NamedTuple):
@@ -160,16 +178,16 @@ def single(value: JSON, ndim: int, loc: str, *, path: str, system: str | None) -
 
 
 def _sequence(value: JSON, ndim: int, loc: str) -> tuple[Transform, list[Problem]]:
-    parts = [entry.get("type") if isinstance(entry, Mapping) else None for entry in value] if isinstance(value, (list, tuple)) else []
+    parts = [str(entry.get("type")) if isinstance(entry, Mapping) else word(entry) for entry in value] if isinstance(value, (list, tuple)) else []
     if parts == ["scale", "translation"]:
         return transformations(value, ndim, loc)
     hint = "write one scale, then one translation"
-    problems = [problem("OME010", loc, f"a sequence of {', '.join(map(str, parts)) or word(value)}; expected a scale and a translation", hint)]
+    problems = [problem("OME010", loc, f"a sequence of {', '.join(parts) or word(value)}; expected a scale and a translation", hint)]
     if not parts or not set(parts) <= {"scale", "translation", "identity"} or not isinstance(value, (list, tuple)):
         return Transform(), problems
     scale, translation = (1.0,) * ndim, (0.0,) * ndim
     for i, entry in enumerate(value):
-        kind = str(parts[i])
+        kind = parts[i]
         if kind == "identity" or not isinstance(entry, Mapping):
             continue
         numbers, wrong = _vector(entry, kind, ndim, f"{loc}[{i}]")
@@ -215,6 +233,35 @@ def world_of(raw: Mapping[str, JSON], system: str | None, ndim: int) -> tuple[tu
             if matrix is not None and not is_identity(matrix):
                 return matrix
     return None
+
+
+def ways(raw: Mapping[str, JSON], loc: str) -> list[Problem]:
+    """Returns what is wrong with the transformations between the systems of a multiscale. Source: formats.md 2.5."""
+    if "coordinateTransformations" not in raw:
+        return []
+    value, where = raw["coordinateTransformations"], f"{loc}.coordinateTransformations"
+    if not isinstance(value, (list, tuple)) or not value:
+        return [problem("OME025", where, f"found {word(value) if value else 'nothing'}; expected a list of transformations", "delete it, or fill it")]
+    problems = []
+    for i, entry in enumerate(value):
+        held: Mapping[str, JSON] = entry if isinstance(entry, Mapping) else {}
+        kind = held.get("type")
+        if not isinstance(kind, str) or kind not in _PARAMETERS:
+            problems.append(problem("OME025", f"{where}[{i}].type", f"found {kind!r}; expected one of {', '.join(_PARAMETERS)}", "it is kept, not applied"))
+        elif kind in _MATRICES and "path" not in held and not _is_matrix(held.get(kind)):
+            problems.append(problem("OME025", f"{where}[{i}].{kind}", f"found {word(held.get(kind))}; expected a matrix of numbers", "write it by rows"))
+        elif not any(isinstance(held.get(key), (list, tuple, Mapping, str)) for key in _PARAMETERS[kind]) and _PARAMETERS[kind]:
+            problems.append(problem("OME025", f"{where}[{i}]", f"holds no {_PARAMETERS[kind][0]!r}", "it is kept, not applied"))
+        for end in ("input", "output"):
+            told = held.get(end)
+            if not isinstance(told, Mapping) or not isinstance(told.get("name"), str):
+                problems.append(problem("OME025", f"{where}[{i}].{end}", f"found {told!r}; expected the name of a system", 'write {"name": "..."}'))
+    return problems
+
+
+def _is_matrix(value: JSON) -> bool:
+    rows = value if isinstance(value, (list, tuple)) else ()
+    return bool(rows) and all(isinstance(row, (list, tuple)) and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in row) for row in rows)
 
 
 def _matrix(value: JSON, n_rows: int, n_columns: int) -> tuple[tuple[float, ...], ...] | None:

@@ -23,6 +23,7 @@ from ziggurat.layouts.ome_transforms import (
     systems_of,
     times,
     transformations,
+    ways,
     world_of,
     written_single,
     written_world,
@@ -265,6 +266,7 @@ def _read(node: Node, entry: listed.Series, facts: VersionFacts) -> tuple[Multis
     known = _KNOWN | ({"coordinateSystems"} if facts.axes == "systems" else set())
     multiscale = listed.assembled(entry, ranked, axes, layout=f"{NAME}@{facts.version}", coarse_first=coarse_first, known=known)
     if facts.axes == "systems":
+        problems += ways(entry.raw, entry.loc)
         multiscale = replace(multiscale, world=world_of(entry.raw, _system_name(entry.raw), len(axes)))
     return multiscale, problems
 
