@@ -67,7 +67,7 @@ def evidence_of(layout: Layout) -> str:
 
     found: dict[str, None] = {}
     for path, body in fixtures(layout):
-        if path.parts[-2] == "good":
+        if path.parts[-2] == "good" and "documents" in body:
             documents = {key: value.encode() if isinstance(value, str) else value for key, value in body["documents"].items()}
             evidence = layout.detect(DictNode(documents, values=body.get("values", {})))
             if evidence is not None:
