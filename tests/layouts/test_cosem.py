@@ -99,6 +99,10 @@ def test_factors_that_are_not_whole_and_units_that_differ_leave_their_copies_out
     assert [p.rule for p in cosem.LAYOUT.write([turned], existing={}, display={"channels": []}).lost] == ["LOSS002", "LOSS003"]
 
 
+def test_nothing_to_write_changes_nothing() -> None:
+    assert cosem.LAYOUT.write([], existing={"mine": 1}).attributes == {"": {"mine": 1}}
+
+
 def test_other_versions_and_equal_names_are_refused() -> None:
     assert cosem.LAYOUT.can_hold([Axis("x"), Axis("x")]) == "the names of the axes (x, x) are not unique"
     with pytest.raises(LayoutError, match=r"cosem@2: no such version"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -298,3 +299,10 @@ def test_the_helper_of_these_tests_tells_a_wrong_place() -> None:
     base = ramp((4, 4, 4), (1.0,) * 3, (0.0,) * 3)
     assert np.array_equal(means(base, (2, 2, 2)), ramp((2, 2, 2), (2.0,) * 3, (0.5,) * 3))
     assert not np.array_equal(means(base, (2, 2, 2)), ramp((2, 2, 2), (2.0,) * 3, (0.0,) * 3))
+
+
+@pytest.mark.parametrize("number", [10**400, 1e308, 1e-320, float("inf"), True, "1", None])
+def test_numbers_that_no_length_has_are_no_numbers(number: object) -> None:
+    assert mipmaps.numbers([1, number]) is None  # type: ignore[list-item]
+    huge = [[Fraction(10**200) if i == j else Fraction(0) for j in range(3)] for i in range(2)]
+    assert mipmaps.carried([(1e60, 1e60)], [(1e60, 0.0)], mipmaps.composed(huge, huge)) is None

@@ -100,6 +100,8 @@ class CosemLayout:
     ) -> Documents:
         """The first multiscale is written; others have no place."""
         _check_version(version)
+        if not multiscales:
+            return Documents({"": dict(existing)})
         multiscale = multiscales[0]
         lost = [problem("LOSS002", "multiscales[0]", "a `transform` has no words for a rotation", "")] if multiscale.world is not None else []
         if display:

@@ -6,7 +6,6 @@ the stored order of the arrays, once. Source: formats.md 3, 4.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +17,8 @@ from ziggurat.model import JSON, ArrayInfo, Axis, Level, Provenance, kind_of
 from ziggurat.node import Node
 from ziggurat.problems import DocumentError, Problem
 
+LARGEST = 10.0**60
+"""The universe is 10^51 yoctometers wide; products of several such numbers are still float64."""
 MAX_LEVELS = 64
 """More halvings than any axis has."""
 HABITS = frozenset({"scales", "pixelResolution", "resolution", "units", "axes", "downsamplingFactors", "multiScale", "painteraData", "offset", "unit", "n5"})
@@ -85,10 +86,10 @@ def numbers(value: JSON, ndim: int | None = None) -> tuple[float, ...] | None:
 
 
 def is_number(value: JSON) -> bool:
-    """True for a number that a float64 can hold."""
+    """True for a number that is 0 or whose size is between 1 / `LARGEST` and `LARGEST`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) < 2**1000 if isinstance(value, int) else math.isfinite(value)
+    return value == 0 or 1 / LARGEST <= abs(value) <= LARGEST
 
 
 def words(value: JSON, ndim: int | None = None) -> tuple[str, ...] | None:
@@ -170,11 +171,18 @@ def carried(scales: Sequence[Sequence[float]], translations: Sequence[Sequence[f
     """Returns where levels lie when an affine (rows of `n + 1`, the offset last) is applied after scale and translation.
 
     A diagonal one goes into the numbers. Of any other the matrix is left as `world`, and the offset goes through its inverse into the
-    translations, so that `world * (scale * index + translation)` is the whole. None for a matrix that has no inverse.
+    translations, so that `world * (scale * index + translation)` is the whole. None for a matrix that has no inverse, or numbers beyond float64.
 
     >>> carried([(2.0, 1.0)], [(0.5, 0.0)], [[Fraction(3), Fraction(0), Fraction(1)], [Fraction(0), Fraction(1), Fraction(0)]])
     Placed(scales=((6.0, 1.0),), translations=((2.5, 0.0),), world=None)
     """
+    try:
+        return _carried(scales, translations, affine)
+    except OverflowError:
+        return None
+
+
+def _carried(scales: Sequence[Sequence[float]], translations: Sequence[Sequence[float]], affine: Rows) -> Placed | None:
     ndim = len(affine)
     matrix, offset = [list(row[:ndim]) for row in affine], [row[ndim] for row in affine]
     if all((matrix[i][j] != 0) == (i == j) for i in range(ndim) for j in range(ndim)):
