@@ -30,7 +30,8 @@ _FACTS = Facts(
     marks="A folder whose name ends in `.levels`, or that holds `.zlevels`; it is no Zarr group itself. Levels are `0.zarr` or a link `0.link`, `1.zarr`, ...",
     geometry="The coordinates of each level's own dataset, as they are stated: xcube writes the first sample of each block also for means.",
     axes="The dimension names of each variable, with the `units` of their coordinates; two of them are space.",
-    keeps="Variables without both axes of space stay in the datasets; `agg_methods` says how each variable is reduced.",
+    keeps="Variables without both axes of space stay in the datasets; `agg_methods` says how each variable is reduced. xcube itself opens only "
+    "what has a CF grid mapping: axes lat and lon, or x and y beside a variable that describes their system.",
     source="xcube, docs/mldatasets.md 1.0",
     software=("xcube",),
 )
