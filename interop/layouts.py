@@ -50,6 +50,8 @@ PEERS: Mapping[str, Peer] = {
     "zarr-cm and geozarr-toolkit": Peer("geozarr", "geozarr", None, "geozarr_reader.py", "zarr3"),
     "topozarr": Peer("topozarr", "geozarr", "topozarr_writer.py"),
     "ndpyramid": Peer("ndpyramid", "ndpyramid", "ndpyramid_writer.py"),
+    "rasterio": Peer("rasterio", "tiff", "rasterio_writer.py"),
+    "tifffile": Peer("tifffile", "tiff", "tifffile_writer.py"),
     "z5py": Peer("z5py", "cosem", None, "z5py_reader.py", "n5"),
     "webknossos": Peer("webknossos", "webknossos", "webknossos_writer.py"),
 }
