@@ -66,7 +66,7 @@ def centre_of(corner: float, scale: float) -> float:
     >>> centre_of(100.0, 20.0), centre_of(0.0, -10.0)
     (110.0, -5.0)
     """
-    return float(_exact(corner) + _exact(scale) / 2)
+    return _rounded(_exact(corner) + _exact(scale) / 2)
 
 
 def corner_of(centre: float, scale: float) -> float:
@@ -75,7 +75,7 @@ def corner_of(centre: float, scale: float) -> float:
     >>> corner_of(110.0, 20.0)
     100.0
     """
-    return float(_exact(centre) - _exact(scale) / 2)
+    return _rounded(_exact(centre) - _exact(scale) / 2)
 
 
 class Line(NamedTuple):
@@ -149,13 +149,21 @@ def _exact(value: float | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(repr(float(value)))
 
 
+def _rounded(value: Fraction) -> float:
+    """Returns the nearest float; infinity for a number beyond all of them, which only a hostile document leads to."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def level_scale(base_scale: Sequence[float], factors: Sequence[int | Fraction]) -> tuple[float, ...]:
     """Returns the sample step of a level, in the unit of `base_scale`, correctly rounded once.
 
     >>> level_scale((0.5, 0.1), (1, 3))
     (0.5, 0.3)
     """
-    return tuple(float(_exact(s) * f) for s, f in zip(base_scale, factors, strict=True))
+    return tuple(_rounded(_exact(s) * f) for s, f in zip(base_scale, factors, strict=True))
 
 
 def level_translation(
@@ -167,7 +175,7 @@ def level_translation(
     (0.0, 10.15)
     """
     anchors: Sequence[Anchor] = [anchor] * len(base_scale) if isinstance(anchor, str) else anchor
-    return tuple(float(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True))
+    return tuple(_rounded(_exact(t) + _exact(s) * first_sample_shift(a, f)) for s, t, f, a in zip(base_scale, base_translation, factors, anchors, strict=True))
 
 
 def cell_edges(n: int, scale: float, translation: float) -> tuple[float, ...]:
