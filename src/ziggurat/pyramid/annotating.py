@@ -15,7 +15,7 @@ from ziggurat.planner.choices import choose_axes
 from ziggurat.planner.options import Numbers, finite, per_axis
 from ziggurat.problems import LayoutError, NotFound, OptionError
 from ziggurat.pyramid.places import Place, place_of
-from ziggurat.transfer.documents import rewriting
+from ziggurat.transfer.documents import rewriting, unreadable
 from ziggurat.transfer.texts import counted, difference
 
 
@@ -110,6 +110,9 @@ def annotate(
     options = BuildOptions(axes=axes, scale=scale, translation=translation, unit=unit)
     found = _read(place, levels, options, name, method, deep=deep)
     plans, refused = annotation_plans(place.node, found, wanted)
+    if plans and (unread := unreadable(place, plans)):
+        plans, others = annotation_plans(place.node, found, [plan.to for plan in plans if plan.to not in {refusal.layout for refusal in unread}])
+        refused = (*refused, *unread, *others)
     if not plans:
         raise LayoutError(f"{place.node.location}: nothing was written. {refused[0].layout}: {refused[0].reason}")
     work = rewriting(place, plans)

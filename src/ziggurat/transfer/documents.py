@@ -9,12 +9,15 @@ from pathlib import Path
 from ziggurat.chunkio import FileStore
 from ziggurat.conversion import Change
 from ziggurat.conversion.across import ConversionPlan
+from ziggurat.conversion.describe import Refusal
 from ziggurat.journal import locked
 from ziggurat.model import JSON
-from ziggurat.transfer.conversions import changes_of, local_root, without_present, write_changes, write_small
+from ziggurat.problems import LayoutError
+from ziggurat.transfer.conversions import changes_of, final_documents, local_root, without_present, write_changes, write_small
 from ziggurat.transfer.copies import stale_copies_above
 from ziggurat.transfer.copying import Opened
 from ziggurat.transfer.folder import Folder, Watch, nothing, read_documents
+from ziggurat.transfer.proofs import proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,16 @@ def rewriting(opened: Opened, plans: Sequence[ConversionPlan]) -> Rewriting:
     changes = tuple(change for change in merged.values() if change.old != change.new)
     ordered = tuple(sorted(changes, key=lambda change: (change.file == ".zmetadata", change.path == "")))
     return Rewriting(str(root), ordered, tuple(ready), tuple(stale_copies_above(root) if ordered else ()))
+
+
+def unreadable(opened: Opened, plans: Sequence[ConversionPlan]) -> tuple[Refusal, ...]:
+    """Returns the layouts in which a reader would find the levels elsewhere than they are, with the reason."""
+    root = local_root(opened)
+    before = read_documents(root)
+    found = []
+    for plan in plans:
+        try:
+            proven(plan, final_documents(plan, before, root))
+        except LayoutError as error:
+            found.append(Refusal(plan.to, str(error)))
+    return tuple(found)

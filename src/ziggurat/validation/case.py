@@ -74,3 +74,9 @@ def same_dtype(case: Case, rule: str, hint: str, *, requirement: Requirement | N
     if len(paths) > 1:
         shown = "; ".join(f"{', '.join(map(repr, names))}: {dtype}" for dtype, names in paths.items())
         yield problem(rule, f"{case.loc}.datasets", f"the levels differ in their type of samples ({shown})", hint, requirement=requirement)
+
+
+def array_wins(rule: str, loc: str, stated: JSON, real: JSON, hint: str, *, of: str = "the array") -> Iterator[Problem]:
+    """Yields a problem that shows both where a group and an array state the same fact and differ. Source: design.md, each fact is written from one value."""
+    if stated != real:
+        yield problem(rule, loc, f"found {stated}; {of} has {real}, and the array wins", hint)

@@ -8,7 +8,7 @@ from ziggurat import geometry
 from ziggurat.layouts.rules import problem
 from ziggurat.layouts.series import stated_ladder, stated_windows
 from ziggurat.problems import Problem
-from ziggurat.validation.case import Case, Check, same_dtype, should_be
+from ziggurat.validation.case import Case, Check, array_wins, same_dtype, should_be
 
 
 def check_ndim(case: Case) -> Iterator[Problem]:
@@ -48,10 +48,8 @@ def check_stated_factors(case: Case) -> Iterator[Problem]:
             factors = geometry.cumulative_factors(ladder[:k], base.ndim)[-1]
             expected = geometry.level_shape(base.shape, factors)
             if not all(n in (-(-b // f), b // f) for n, b, f in zip(info.shape, base.shape, factors, strict=True)):
-                message = (
-                    f"{case.multiscale.levels[k].path!r} has the shape {list(info.shape)}, and metadata.kwargs.factors tells {list(expected)}; the array wins"
-                )
-                yield problem("MS018", f"{case.loc}.metadata.kwargs.factors", message, "build the levels again")
+                place, of = f"{case.loc}.metadata.kwargs.factors", f"{case.multiscale.levels[k].path!r}"
+                yield from array_wins("MS018", place, list(expected), list(info.shape), "build the levels again", of=of)
 
 
 def check_resized(case: Case) -> Iterator[Problem]:

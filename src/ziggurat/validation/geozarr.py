@@ -16,7 +16,7 @@ from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON
 from ziggurat.node import Node, resolve, word
 from ziggurat.problems import PathError, Problem
-from ziggurat.validation.case import Case, Check, same_dtype
+from ziggurat.validation.case import Case, Check, array_wins, same_dtype
 
 _UNPUBLISHED = ("/refs/tags/v1/", "/refs/tags/v0.1.0/", "/blob/v1/", "/blob/v0.1.0/", "zarr-experimental/")
 """Parts of addresses that drafts named and nobody published. Source: formats.md 10.1."""
@@ -140,9 +140,8 @@ def check_sizes(case: Case) -> Iterator[Problem]:
         if info is None or info.ndim != case.multiscale.ndim or not _is_spatial("spatial:shape", stated, 2):
             continue
         real = [info.shape[pair[0]], info.shape[pair[1]]]
-        if isinstance(stated, (list, tuple)) and list(stated) != real:
-            message = f"found {list(stated)}; the array has {real}, and the array wins"
-            yield problem("GZ017", f"multiscales.layout[{i}].spatial:shape", message, "write the array's")
+        if isinstance(stated, (list, tuple)):
+            yield from array_wins("GZ017", f"multiscales.layout[{i}].spatial:shape", list(stated), list(real), "write the array's")
 
 
 def _is_at(path: str, item: Mapping[str, JSON], case: Case) -> bool:
