@@ -61,6 +61,8 @@ def _refuse_elsewhere(old: Level, new: Level, to: str) -> None:
         a: tuple[float, ...] | None = getattr(old, what)
         b: tuple[float, ...] | None = getattr(new, what)
         steps = old.scale or ()
-        if a is not None and (b is None or not all(abs(x - y) <= TOLERANCE * abs(s) for x, y, s in zip(a, b, steps, strict=True))):
+        if a is not None and (
+            b is None or not len(a) == len(b) == len(steps) or not all(abs(x - y) <= TOLERANCE * abs(s) for x, y, s in zip(a, b, steps, strict=True))
+        ):
             hint = "a scale there is above 0; turn the axis round, or take another layout" if any(s <= 0 for s in steps) else "take another layout"
             raise LayoutError(f"{to} cannot hold where level {old.path!r} lies: {what} {list(a)} would be read as {list(b or ())}; {hint}")
