@@ -78,6 +78,8 @@ def convert(
 
     Source: formats.md 14, 15; reliability.md R1 to R6, R14.
     """
+    if link and isinstance(source, (str, os.PathLike)) and "://" not in str(source):
+        source = os.path.abspath(source)  # what a link names must not hang on the folder that the caller is in
     place = place_of(source, allow_links=allow_links)
     in_place = target is None or _same(place, target)
     axes = axis_names(transpose)
