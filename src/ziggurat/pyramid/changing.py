@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ziggurat import layouts, transfer
 from ziggurat.conversion.across import Wish, conversion_plan
@@ -79,7 +80,7 @@ def convert(
     Source: formats.md 14, 15; reliability.md R1 to R6, R14.
     """
     if link and isinstance(source, (str, os.PathLike)) and "://" not in str(source):
-        source = os.path.abspath(source)  # what a link names must not hang on the folder that the caller is in
+        source = Path(source).resolve()  # what a link names must not hang on the folder that the caller is in
     place = place_of(source, allow_links=allow_links)
     in_place = target is None or _same(place, target)
     axes = axis_names(transpose)
