@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.model import JSON
-from ziggurat.node import MAX_DEPTH, DictNode, DocumentNode, FileNode, dumps, loads, parse_array_document, resolve
+from ziggurat.node import MAX_DEPTH, DictNode, DocumentNode, FileNode, Tree, dumps, loads, parse_array_document, resolve
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
 # --- JSON ----------------------------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def counted(documents: dict[str, object], **options: bool) -> tuple[DocumentNode
     def names(path: str) -> list[str]:
         raise AssertionError("nothing here may list")
 
-    return DocumentNode(get, names, location="memory", **options), got
+    return DocumentNode(Tree(get, names, "memory"), **options), got
 
 
 GROUP2, GROUP3 = {"zarr_format": 2}, {"zarr_format": 3, "node_type": "group", "attributes": {"a": 1}}

@@ -369,7 +369,7 @@ def test_notes_say_the_same_thing_once(tmp_path: Path) -> None:
     assert [problem.loc for problem in result.problems] == ["labels/cells/multiscales[0].datasets", "multiscales[0].datasets"]
     said = [note for note in result.notes if "no scale" in note]
     assert len(said) == 1
-    assert said[0].startswith("labels/cells/multiscales[0].datasets (and 1 more): ")
+    assert said[0].startswith("labels/cells/multiscales[0].datasets, multiscales[0].datasets: ")
 
 
 def test_interrupted_new_store_is_no_group_and_goes_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.layouts.fixtures import COLLECTIONS, CORPUS, FIXTURES, GOOD, READABLE
 from ziggurat import layouts, open_collection, problems
 from ziggurat.layouts.rules import COMMON, DEEP, TABLES, ZIPPED
 from ziggurat.model import Multiscale
-from ziggurat.node import DictNode, DocumentNode
+from ziggurat.node import DictNode, DocumentNode, Tree
 from ziggurat.problems import DocumentError
 from ziggurat.validation import check_node
 
@@ -165,7 +165,7 @@ def test_opening_lists_nothing_and_reads_no_more_than_it_must(fixture: Fixture) 
     def names(path: str) -> list[str]:
         raise AssertionError(f"{path!r} was listed")
 
-    result = layouts.read(DocumentNode(get, names, location="counted"))
+    result = layouts.read(DocumentNode(Tree(get, names, "counted")))
     n_arrays = len({level.path for m in result.multiscales for level in m.levels})
     # In Zarr v2 a base must be asked beside its own document for the names of its axes, where the layout does not state them.
     extra = (

@@ -17,6 +17,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -43,6 +44,7 @@ __all__ = [
     "Kind",
     "List",
     "Node",
+    "Tree",
     "dumps",
     "loads",
     "named_place",
@@ -152,46 +154,41 @@ class Node(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A hierarchy of documents: two functions, and what a file system knows beside them; other stores know none of it."""
+
+    get: Get
+    list: List
+    location: str
+    """Of the root, for messages."""
+    decode: Decode | None = None
+    """What reads the values of a small array; without it `values` knows none."""
+    look: Look | None = None
+    follow: Follow | None = None
+    above: Above | None = None
+
+
 class DocumentNode:
-    """A node over two functions: `get` the bytes of a document by key, and `list` the names below a path.
+    """A node of a tree of documents.
 
     Parameters
     ----------
-    get, list
-        See `Get` and `List`; keys are relative to one root and never start with `/`.
-    location
-        Of the root, for messages.
+    tree
+        Keys of its functions are relative to one root and never start with `/`.
     path
         Of this node below the root; `""` is the root itself.
-    zarr_format
-        Remembered from the parent; None probes v3, then v2.
+    container
+        Remembered from the parent; None probes Zarr v3, then v2, then N5.
     consolidated
         Take children's documents from the root's consolidated copy where it has them: one request in place of one per
         node, and as stale as that copy. Otherwise only the real documents are read.
-    decode
-        What reads the values of a small array; without it `values` knows none.
-    look, follow, above
-        What a file system knows beside documents, see `Look`, `Follow` and `Above`; other stores know none of it.
     """
 
-    def __init__(
-        self,
-        get: Get,
-        list: List,
-        *,
-        location: str,
-        path: str = "",
-        container: Container | None = None,
-        consolidated: bool = False,
-        decode: Decode | None = None,
-        look: Look | None = None,
-        follow: Follow | None = None,
-        above: Above | None = None,
-    ) -> None:
-        self._get, self._list, self._root, self._path = get, list, location, path
+    def __init__(self, tree: Tree, *, path: str = "", container: Container | None = None, consolidated: bool = False) -> None:
+        self._tree, self._path = tree, path
         self._container: Container | None = container
         self._probed = container is not None
-        self._decode, self._look, self._follow, self._above = decode, look, follow, above
         self._use_copy = consolidated
         self._copy: dict[str, Mapping[str, JSON]] = {}
         self._read: dict[str, Mapping[str, JSON] | None] = {}
@@ -204,7 +201,7 @@ class DocumentNode:
 
     @property
     def location(self) -> str:
-        return f"{self._root}/{self._path}" if self._path else self._root
+        return f"{self._tree.location}/{self._path}" if self._path else self._tree.location
 
     @property
     def container(self) -> Container | None:
@@ -283,11 +280,11 @@ class DocumentNode:
     def children(self) -> tuple[str, ...]:
         if self.kind == "array":
             return ()
-        return tuple(sorted((name for name in self._list(self._path) if not name.startswith(".")), key=_natural))
+        return tuple(sorted((name for name in self._tree.list(self._path) if not name.startswith(".")), key=_natural))
 
     def parent(self) -> tuple[Node, str] | None:
         if not self._path:
-            return self._above() if self._above is not None else None
+            return self._tree.above() if self._tree.above is not None else None
         above, _, name = self._path.rpartition("/")
         return self._at(above, None), name
 
@@ -298,26 +295,26 @@ class DocumentNode:
         return self._texts[plain]
 
     def _text(self, name: str) -> bytes | None:
-        data = self._get(self._child_path(name))
+        data = self._tree.get(self._child_path(name))
         if data is not None and len(data) > MAX_DOCUMENT_BYTES:
             raise LimitError(f"{self.location}/{name}: {len(data):,} bytes, and no honest metadata document has more than {MAX_DOCUMENT_BYTES:,}")
         return None if data is None else bytes(data)
 
     def files(self) -> tuple[str, ...]:
-        found = self._look(self._path) if self._look is not None else None
+        found = self._tree.look(self._path) if self._tree.look is not None else None
         return tuple(sorted(found or (), key=_natural))
 
     def values(self, path: str) -> tuple[float | str, ...] | None:
         node = self.child(path)
         info, document = node.array, node.array_document
-        if info is None or document is None or node.container is None or info.ndim != 1 or info.shape[0] > MAX_VALUES or self._decode is None:
+        if info is None or document is None or node.container is None or info.ndim != 1 or info.shape[0] > MAX_VALUES or self._tree.decode is None:
             return None
-        return tuple(self._decode(node._path, document, node.container))
+        return tuple(self._tree.decode(node._path, document, node.container))
 
     def linked(self, target: str) -> Node:
-        if self._follow is None:
+        if self._tree.follow is None:
             raise PathError(f"{self.location}: {target!r} leads out of the store; open that place itself")
-        return self._follow(self._path, target)
+        return self._tree.follow(self._path, target)
 
     def consolidated(self) -> Mapping[str, Mapping[str, JSON]] | None:
         if self.container != "zarr3":
@@ -337,25 +334,15 @@ class DocumentNode:
 
     def _at(self, path: str, container: Container | None) -> DocumentNode:
         """Returns the node at another path of the same root."""
-        return DocumentNode(
-            self._get,
-            self._list,
-            location=self._root,
-            path=path,
-            container=container,
-            decode=self._decode,
-            look=self._look,
-            follow=self._follow,
-            above=self._above,
-        )
+        return DocumentNode(self._tree, path=path, container=container)
 
     def _is_folder(self) -> bool:
         """True when this is a folder, or anything lies below this path: N5 groups need no document of their own."""
-        return self._look(self._path) is not None if self._look is not None else any(True for _ in self._list(self._path))
+        return self._tree.look(self._path) is not None if self._tree.look is not None else any(True for _ in self._tree.list(self._path))
 
     def _without_documents(self) -> Kind:
         """Returns what a place without any document is: only a file system tells folders from nothing."""
-        return "folder" if self._look is not None and self._look(self._path) is not None else "absent"
+        return "folder" if self._tree.look is not None and self._tree.look(self._path) is not None else "absent"
 
     def _probe(self) -> None:
         """Finds whether the container is Zarr v3, and the consolidated copy when it was asked for."""
@@ -389,7 +376,7 @@ class DocumentNode:
         return self._read[name]
 
     def _fetch(self, name: str) -> Mapping[str, JSON] | None:
-        data = self._get(self._child_path(name))
+        data = self._tree.get(self._child_path(name))
         if data is None:
             return None
         value = loads(data, f"{self.location}/{name}")
@@ -421,7 +408,7 @@ class DictNode(DocumentNode):
     ) -> None:
         self.documents = documents
         self.held = values or {}
-        super().__init__(self._bytes, self._names, location=location, decode=self._held, look=self._files)
+        super().__init__(Tree(self._bytes, self._names, location, decode=self._held, look=self._files))
 
     def _held(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
         if path not in self.held:
@@ -455,16 +442,10 @@ class FileNode(DocumentNode):
         self.follow_links = follow_links
         self._real = os.path.realpath(self.path)
         self._decode_in = decode
-        super().__init__(
-            self._bytes,
-            self._names,
-            location=str(self.path),
-            consolidated=consolidated,
-            decode=None if decode is None else decode(str(self.path)),
-            look=self._files,
-            follow=self._elsewhere,
-            above=self._over,
-        )
+        place = str(self.path)
+        reads = None if decode is None else decode(place)
+        tree = Tree(self._bytes, self._names, place, decode=reads, look=self._files, follow=self._elsewhere, above=self._over)
+        super().__init__(tree, consolidated=consolidated)
 
     def _over(self) -> tuple[Node, str] | None:
         full = self.path.absolute()

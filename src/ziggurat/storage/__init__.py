@@ -28,7 +28,7 @@ from ziggurat.chunkio import (
     why_not,
 )
 from ziggurat.model import JSON
-from ziggurat.node import Container, Decode, DocumentNode, FileNode, Node
+from ziggurat.node import Container, Decode, DocumentNode, FileNode, Node, Tree
 from ziggurat.problems import OptionError, StorageError, UnsupportedError
 from ziggurat.storage.codecs import refuse_unknown_codecs
 from ziggurat.storage.documents import consolidated, write_documents
@@ -125,7 +125,7 @@ def open_node(target: object) -> Node:
             raise StorageError(f"{location}: cannot be listed; name the group or array itself")
         return list(listing(path))
 
-    return DocumentNode(get, names, location=location, decode=decoder(store), look=getattr(store, "files", None))
+    return DocumentNode(Tree(get, names, location, decode=decoder(store), look=getattr(store, "files", None)))
 
 
 def open_zip(place: str) -> ZipStore:
