@@ -13,6 +13,7 @@ from ziggurat import reductions
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
 from ziggurat.builder.job import Job
+from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
@@ -174,7 +175,11 @@ def _planned(
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
     beside = open_given(options, given)
     opened, destination = find_destination(_open(source), target, options, add=add, overwrite=overwrite)
+    image = labelled_image(destination)
+    if image is not None:
+        destination = labelled(destination, image)
     if given is None:
+        options = options if image is None else label_options(options, opened.info, image)
         opened = regrid(opened, source_blocks(opened.info, options, destination.facts))
         made = make_plan(opened.info, options, destination.facts, _probes(), beside.facts)
     else:
@@ -244,10 +249,14 @@ def _run(
             site.sweep()
         site.replace_old(replaced_levels(destination, made))
         publishing.publish(site, destination, __version__, tally.unproven)
+        if destination.image is not None and site.folder == site.final:
+            enlist(destination.image, made)
         if journal is not None:
             journal.remove()
             forget_others(destination, made)
     site.move_home()
+    if destination.image is not None and site.folder != site.final:  # it replaces what was there
+        enlist(destination.image, made)
     return tally, meter
 
 

@@ -15,12 +15,32 @@ from ziggurat import layouts, storage
 from ziggurat.builder.readers import EncodedReader
 from ziggurat.chunkio import ChunkArray
 from ziggurat.journal import FOLDER, unfinished
+from ziggurat.layouts.ome_facts import VersionFacts, facts_of
 from ziggurat.model import JSON, Multiscale, SourceInfo
 from ziggurat.node import Node, named_place
 from ziggurat.planner import BuildOptions, BuildPlan, Target
 from ziggurat.planner.choices import choose_axes, choose_form
 from ziggurat.problems import OptionError, TargetExists
 from ziggurat.sources import Source, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """The OME image whose labels a build makes."""
+
+    root: object
+    """What `storage.open_store` takes."""
+    prefix: str
+    """Path of the image inside `root`, with a slash at its end, or empty."""
+    name: str
+    """Path of the label image below `labels`."""
+    location: str
+    multiscale: Multiscale
+
+    @property
+    def facts(self) -> VersionFacts:
+        """What the image's version of the format says."""
+        return facts_of(layouts.version_of(self.multiscale.layout))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,8 @@ class Destination:
     """Something is at the place that is not an unfinished build of ours."""
     add: bool = False
     overwrite: bool = False
+    image: LabelledImage | None = None
+    """The image that lists the group as its labels when it is published."""
 
     @property
     def location(self) -> str:
