@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ziggurat import layouts, storage
 from ziggurat.builder.front import build, plan
@@ -19,6 +19,9 @@ from ziggurat.planner import BuildOptions, BuildPlan
 from ziggurat.problems import DocumentError, NotFound, OptionError, PlanError
 from ziggurat.sources import open_source
 from ziggurat.version import __version__
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _OURS = "ziggurat."
 _KINDS: Mapping[str, Kind] = MappingProxyType({"image": "image", "labels": "labels", "mask": "mask"})
