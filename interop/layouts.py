@@ -96,6 +96,8 @@ def differences(pyramid: zg.Pyramid, levels: list[Mapping[str, Any]]) -> list[st
         for key in ("scale", "translation", "shape"):
             if meant.get(key) is not None and not np.allclose(getattr(level, key), meant[key], rtol=1e-9, atol=1e-9):
                 wrong.append(f"level {level.index}: {key} {list(getattr(level, key))} and {meant[key]}")
+        if meant.get("matrix") is not None and not np.allclose(matrix_of(pyramid, level), meant["matrix"], rtol=1e-9, atol=1e-9):
+            wrong.append(f"level {level.index}: leads by {matrix_of(pyramid, level).tolist()} and {meant['matrix']}")
         for name, values in meant.get("coordinates", {}).items():
             wrong += [f"level {level.index}: coordinates of {name}"] if not placed(pyramid, level, name, values) else []
         if meant.get("samples") is not None and not np.array_equal(np.asarray(level.array[...]), np.asarray(meant["samples"], level.dtype)):
@@ -104,6 +106,18 @@ def differences(pyramid: zg.Pyramid, levels: list[Mapping[str, Any]]) -> list[st
         if meant.get("sum") is not None and not np.isclose(total, meant["sum"]):
             wrong.append(f"level {level.index}: samples sum up to {total} and {meant['sum']}")
     return wrong
+
+
+def matrix_of(pyramid: zg.Pyramid, level: zg.LevelView) -> np.ndarray:
+    """Returns the homogeneous matrix that leads from indices of samples to the world, its rotation or affinity included."""
+    n = len(level.shape)
+    whole = np.eye(n + 1)
+    whole[:n] = np.column_stack([np.diag(level.scale), level.translation])
+    world = np.eye(n + 1)
+    if pyramid.multiscale.world is not None:
+        rows = np.asarray(pyramid.multiscale.world)
+        world[:n, : rows.shape[1]] = rows
+    return world @ whole
 
 
 def placed(pyramid: zg.Pyramid, level: zg.LevelView, name: str, values: list[Any]) -> bool:

@@ -8,6 +8,7 @@ _ITK = "zarr-specs issue #50, comment of thewtex"
 _XCUBE = "xcube, docs/mldatasets.md 1.0"
 _CF = "CF conventions 5"
 _MSI = "multiscale-spatial-image, README"
+_SD = "spatialdata, design document"
 
 XARRAY_FAMILY: tuple[Rule, ...] = (
     Rule("ITK001", "MUST", '`_MULTISCALE_LEVELS` lists the groups of the levels, strings relative to the annotated group; "" is the group itself.', _ITK),
@@ -33,4 +34,13 @@ XARRAY_FAMILY: tuple[Rule, ...] = (
     Rule("DT006", "MUST", "The datasets are ordered from the largest array to the smallest.", _MSI),
     Rule("DT007", "SHOULD", "`multiscales` says the same as the coordinates and the arrays.", _MSI),
     Rule("ITK008", "SHOULD", "Every group of a level has a consolidated copy of its metadata of its own.", _ITK),
+    Rule("SD001", "MUST", "`spatialdata_attrs` states the `version` of the element's form: 0.1, 0.2 or 0.3.", _SD),
+    Rule("SD002", "MUST", "`multiscales` of an image or label image is a list of exactly one object with `datasets`.", _SD),
+    Rule("SD003", "MUST", "Each dataset holds `path`, a string local to the element, and an array is there.", _SD),
+    Rule("SD004", "MUST", "The datasets are ordered from the largest array to the smallest.", _SD),
+    Rule("SD005", "MUST", "`axes` names every axis of the arrays, each by a name of its own.", _SD),
+    Rule("SD006", "MUST", "Each dataset has `coordinateTransformations` with one scale, and at most one translation after it.", _SD),
+    Rule("SD007", "MUST", "Each of the multiscale's `coordinateTransformations` has a `type`, and `input` and `output`: systems with `name` and `axes`.", _SD),
+    Rule("SD008", "NOTE", "The transformation to `global` is applied, where there is one that is an affinity of the image's axes with an inverse.", OURS),
+    Rule("SD009", "NOTE", "Points, shapes and tables are no rasters: they are named, and not read.", OURS),
 )
