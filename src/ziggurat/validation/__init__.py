@@ -92,6 +92,7 @@ def _members(node: Node, layout: str | None, chosen: Sequence[Layout]) -> Iterat
             yield problem("COL001", member.path, message, "restore it, or take it off the list")
             continue
         yield from (replace(found, loc=f"{member.path}/{found.loc}".rstrip("/")) for found in report)
+        yield from group.check_member_version(node, child, member.path)
     if len(members) > MAX_MEMBERS:
         yield problem("COL002", "", f"only the first {MAX_MEMBERS:,} of {len(members):,} members were judged", "check the others one by one")
 
@@ -119,7 +120,9 @@ def _beside(node: Node, result: ReadResult) -> Iterator[Problem]:
     yield from group.check_omero(held, result.multiscales, prefix)
     yield from group.check_bioformats2raw(held, prefix)
     yield from group.check_labels(node, held, result.multiscales, prefix)
-    yield from group.check_plate(held, prefix)
+    yield from group.check_image_label(held, prefix)
+    yield from group.check_plate(node, held, prefix)
+    yield from group.check_block_versions(held, prefix)
 
 
 DOCUMENTS: Mapping[str, tuple[Callable[[Node, ReadResult], Iterator[Problem]], ...]] = MappingProxyType(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from ziggurat import layouts
 from ziggurat.layouts import ome_collections
+from ziggurat.layouts.ome_facts import block_of, parsed_version
 from ziggurat.layouts.rules import problem
 from ziggurat.layouts.series import parts
 from ziggurat.model import JSON, Multiscale
@@ -14,6 +16,8 @@ from ziggurat.node import Node, word
 from ziggurat.problems import DocumentError, NotFound, Problem
 
 _WINDOW = ("start", "end", "min", "max")
+MAX_WELLS = 1_536
+"""Of the largest plate."""
 MAX_COPIED = 10_000
 """Documents of a consolidated copy that are compared: the plate of 384 wells has about 17,000, and the first thousands tell."""
 
@@ -60,9 +64,9 @@ def check_bioformats2raw(block: Mapping[str, JSON], prefix: str) -> Iterator[Pro
 
 
 def check_labels(node: Node, block: Mapping[str, JSON], multiscales: Sequence[Multiscale], prefix: str) -> Iterator[Problem]:
-    """OME019: a label image has the image's levels and whole samples; what can be said of a label image alone is said where it is judged."""
+    """OME019: a label image has the image's levels and sizes, and whole samples; what can be said of a label image alone is said where it is judged."""
     if "image-label" in block:
-        yield from _integer_samples(multiscales, f"{prefix}image-label")
+        yield from _integer_samples(multiscales, f"{prefix}image-label", "iu" if prefix else "iub")
     if not multiscales:
         return
     for member in ome_collections.labels_below(node)[0]:
@@ -73,36 +77,159 @@ def check_labels(node: Node, block: Mapping[str, JSON], multiscales: Sequence[Mu
         if label and label[0].n_levels != multiscales[0].n_levels:
             message = f"the label image has {label[0].n_levels} levels; its image has {multiscales[0].n_levels}"
             yield problem("OME019", member.path, message, "build the same levels for both")
+        elif label:
+            yield from _same_sizes(label[0], multiscales[0], member.path)
 
 
-def _integer_samples(multiscales: Sequence[Multiscale], loc: str) -> Iterator[Problem]:
-    wrong = [level for multiscale in multiscales[:1] for level in multiscale.levels if level.array is not None and "int" not in level.array.dtype]
-    wrong = [level for level in wrong if level.array is not None and level.array.dtype != "bool"]
-    if wrong and wrong[0].array is not None:
-        yield problem(
-            "OME019", loc, f"level {wrong[0].path!r} of a label image holds {wrong[0].array.dtype}; expected whole numbers", "build its levels by mode"
-        )
+def _same_sizes(label: Multiscale, image: Multiscale, loc: str) -> Iterator[Problem]:
+    """Yields the first level whose sizes are neither the image's nor 1; an axis that only the image has is as one of length 1.
+
+    Above the base a sample more or less is how either was rounded.
+    """
+    for k, (mine, whole) in enumerate(zip(label.levels, image.levels, strict=True)):
+        if mine.array is None or whole.array is None or mine.array.ndim != label.ndim or whole.array.ndim != image.ndim:
+            continue
+        sizes = {axis.name: n for axis, n in zip(image.axes, whole.array.shape, strict=True)}
+        for axis, n in zip(label.axes, mine.array.shape, strict=True):
+            if n != 1 and abs(n - sizes.get(axis.name, 1)) > (1 if k and axis.name in sizes else 0):
+                wanted = f"{sizes[axis.name]} or 1, as in the image" if axis.name in sizes else f"1, because the image has only {', '.join(sizes)}"
+                message = f"level {mine.path!r} of the label image has {n} samples along {axis.name!r}; expected {wanted}"
+                yield problem("OME019", loc, message, "cut the labels as the image is, and build their levels again")
+                return
 
 
-def check_plate(block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
-    """OME020: every well names a row and a column that exist."""
+_WHOLE = MappingProxyType({"int": "i", "uint": "u", "bool": "b"})
+
+
+def _integer_samples(multiscales: Sequence[Multiscale], loc: str, kinds: str) -> Iterator[Problem]:
+    """Yields the first level whose samples are none of `kinds`: from 0.5 on truth values are no labels."""
+    for level in (level for multiscale in multiscales[:1] for level in multiscale.levels):
+        if level.array is not None and _WHOLE.get(level.array.dtype.rstrip("0123456789"), "?") not in kinds:
+            message = f"level {level.path!r} of a label image holds {level.array.dtype}; expected whole numbers"
+            yield problem("OME019", loc, message, "build its levels by mode")
+            return
+
+
+def check_image_label(block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
+    """OME026: colours and properties of labels."""
+    held = block.get("image-label")
+    if held is None:
+        return
+    if not isinstance(held, Mapping):
+        yield problem("OME026", f"{prefix}image-label", f"found {word(held)}; expected an object", "say of which image these are the labels, or delete it")
+        return
+    for key in ("colors", "properties"):
+        entries, loc = held.get(key, []), f"{prefix}image-label.{key}"
+        if not isinstance(entries, (list, tuple)):
+            yield problem("OME026", loc, f"found {word(entries)}; expected a list of objects with 'label-value'", "list one object per label")
+            continue
+        seen: set[int] = set()
+        for i, entry in enumerate(entries):
+            yield from _label_entry(entry, f"{loc}[{i}]", seen, coloured=key == "colors")
+
+
+def _label_entry(entry: JSON, loc: str, seen: set[int], *, coloured: bool) -> Iterator[Problem]:
+    """Yields what is wrong with what is said of one label, and adds its value to those that were seen."""
+    value = entry.get("label-value") if isinstance(entry, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        yield problem("OME026", f"{loc}.label-value", f"found {value!r}; expected a whole number", "state the value of the samples")
+    elif value in seen:
+        yield problem("OME026", f"{loc}.label-value", f"{value} stands in the list already, and the last one counts", "say of each label once")
+    else:
+        seen.add(value)
+    rgba = entry.get("rgba") if isinstance(entry, Mapping) else None
+    if coloured and rgba is not None and not _is_colour(rgba):
+        yield problem("OME026", f"{loc}.rgba", f"found {rgba!r}; expected four whole numbers from 0 to 255", "write red, green, blue and opacity")
+
+
+def _is_colour(rgba: JSON) -> bool:
+    parts_of = rgba if isinstance(rgba, (list, tuple)) else ()
+    return len(parts_of) == 4 and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= 255 for n in parts_of)
+
+
+def check_plate(node: Node, block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
+    """OME020: every well names a row and a column that exist, at their places, and every field an acquisition that does."""
     plate = block.get("plate")
-    if isinstance(plate, Mapping):
-        rows = [row.get("name") for row in parts(plate.get("rows"))]
-        columns = [column.get("name") for column in parts(plate.get("columns"))]
-        for i, well in enumerate(parts(plate.get("wells"))):
-            yield from _well(well, rows, columns, f"{prefix}plate.wells[{i}]")
+    if not isinstance(plate, Mapping):
+        return
+    rows = [row.get("name") for row in parts(plate.get("rows"))]
+    columns = [column.get("name") for column in parts(plate.get("columns"))]
+    indexed = ome_collections.version_of(node, block, "plate") not in ("0.1", "0.2", "0.3")
+    for i, well in enumerate(parts(plate.get("wells"))):
+        yield from _well(well, rows, columns, f"{prefix}plate.wells[{i}]", indexed=indexed)
+    yield from _acquisitions(node, plate, prefix)
 
 
-def _well(well: Mapping[str, JSON], rows: list[JSON], columns: list[JSON], loc: str) -> Iterator[Problem]:
+def _well(well: Mapping[str, JSON], rows: list[JSON], columns: list[JSON], loc: str, *, indexed: bool) -> Iterator[Problem]:
     path = well.get("path")
     names = path.split("/") if isinstance(path, str) else []
     if len(names) != 2 or names[0] not in rows or names[1] not in columns:
         yield problem("OME020", f"{loc}.path", f"found {path!r}; expected the name of a row, '/', and the name of a column", "correct the path")
         return
     for key, place in (("rowIndex", rows.index(names[0])), ("columnIndex", columns.index(names[1]))):
-        if well.get(key, place) != place:
+        if key not in well and indexed:
+            yield problem("OME020", f"{loc}.{key}", f"is absent; {path!r} stands at {place}", f"write {place}")
+        elif well.get(key, place) != place:
             yield problem("OME020", f"{loc}.{key}", f"found {well.get(key)!r}; {path!r} stands at {place}", "correct the index")
+
+
+def _acquisitions(node: Node, plate: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
+    """Yields acquisitions without a number of their own, and fields of an acquisition that the plate does not list."""
+    if "acquisitions" not in plate:
+        return
+    ids: list[int] = []
+    for i, acquisition in enumerate(parts(plate["acquisitions"])):
+        number, loc = acquisition.get("id"), f"{prefix}plate.acquisitions[{i}].id"
+        if isinstance(number, bool) or not isinstance(number, int):
+            yield problem("OME020", loc, f"found {number!r}; expected a whole number", "number the acquisitions")
+        elif number in ids:
+            yield problem("OME020", loc, f"{number} is the number of an earlier acquisition", "give each acquisition a number of its own")
+        else:
+            ids.append(number)
+    for member in ome_collections.members(node)[0][:MAX_WELLS]:
+        try:
+            found = block_of(node.child(member.path))
+        except DocumentError:
+            continue  # It is judged as a member.
+        well = found[0].get("well") if found is not None else None
+        for k, image in enumerate(parts(well.get("images")) if found is not None and isinstance(well, Mapping) else ()):
+            if "acquisition" in image and image["acquisition"] not in ids:
+                loc = f"{member.path}/{found[1] if found is not None else ''}well.images[{k}].acquisition"
+                yield problem("OME020", loc, f"found {image['acquisition']!r}; the plate lists {ids}", "list the acquisition, or correct the number")
+
+
+def check_block_versions(block: Mapping[str, JSON], prefix: str) -> Iterator[Problem]:
+    """OME016: plate, well and image-label state the version of the group that they stand in."""
+    whole = _version_in(block, ("multiscales",)) if not prefix else parsed_version(block.get("version"))
+    for key in _VERSIONED:
+        held = block.get(key)
+        own = parsed_version(held.get("version")) if isinstance(held, Mapping) else ""
+        if whole and own and own != whole:
+            yield problem("OME016", f"{prefix}{key}.version", f"found {own!r} in a group of version {whole}", f'write "{whole}"', requirement="SHOULD")
+
+
+def check_member_version(node: Node, child: Node, path: str) -> Iterator[Problem]:
+    """OME016: a member states the version of what lists it, where both state one. Raises DocumentError."""
+    above, below = block_of(node), block_of(child)
+    if above is None or below is None:
+        return
+    mine, theirs = (_stated_version(*found) for found in (above, below))
+    if mine and theirs and mine != theirs:
+        message = f"found {theirs!r} below a group of version {mine}"
+        yield problem("OME016", path, message, "upgrade the hierarchy as a whole, with 'ziggurat upgrade'")
+
+
+_VERSIONED = ("plate", "well", "image-label")
+
+
+def _stated_version(block: Mapping[str, JSON], prefix: str) -> str:
+    return parsed_version(block.get("version")) if prefix else _version_in(block, ("multiscales", *_VERSIONED))
+
+
+def _version_in(block: Mapping[str, JSON], keys: Sequence[str]) -> str:
+    """Returns the first version that one of the blocks states; empty when none does."""
+    held = (entry for key in keys for entry in ([block[key]] if isinstance(block.get(key), Mapping) else parts(block.get(key))))
+    return next((version for entry in held if isinstance(entry, Mapping) and (version := parsed_version(entry.get("version")))), "")
 
 
 def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterator[Problem]:

@@ -55,8 +55,8 @@ OME: tuple[Rule, ...] = (
         _OME,
         repair="names",
     ),
-    Rule("OME019", "MUST", "A label image has as many levels as its image, and integer samples.", "OME-NGFF, labels metadata"),
-    Rule("OME020", "MUST", "Rows, columns, wells and images of a plate refer to each other.", "OME-NGFF, plate metadata"),
+    Rule("OME019", "MUST", "A label image has as many levels as its image, of the same sizes or 1, and integer samples.", "OME-NGFF, labels metadata"),
+    Rule("OME020", "MUST", "Rows, columns, wells, images and acquisitions of a plate refer to each other.", "OME-NGFF, plate metadata"),
     Rule("OME021", "SHOULD", "`bioformats2raw.layout` is 3.", "OME-NGFF, bioformats2raw.layout"),
     Rule("OME022", "SHOULD", "`omero.channels` has one entry per channel, with `color` and a `window` of start, end, min, max.", "OME-NGFF, omero metadata"),
     Rule("OME023", "SHOULD", "A multiscale states `name`, `type` and `metadata`; before 0.5 also `version`.", _OME),
@@ -71,5 +71,11 @@ OME: tuple[Rule, ...] = (
         "MUST",
         "In 0.6 the transformation of a dataset states as `input` the dataset's path, as `output` one system, the same for all levels.",
         "OME-NGFF 0.6, multiscales metadata",
+    ),
+    Rule(
+        "OME026",
+        "SHOULD",
+        "`image-label` says of each label once: a whole `label-value`, an `rgba` of four numbers from 0 to 255.",
+        "OME-NGFF, labels metadata",
     ),
 )
