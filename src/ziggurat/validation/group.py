@@ -15,6 +15,7 @@ from ziggurat.model import JSON, Multiscale
 from ziggurat.node import Node, word
 from ziggurat.problems import DocumentError, NotFound, Problem
 
+_AGAIN = "consolidate again; readers that trust the copy see the past"
 _WINDOW = ("start", "end", "min", "max")
 MAX_WELLS = 1_536
 """Of the largest plate."""
@@ -233,12 +234,26 @@ def _version_in(block: Mapping[str, JSON], keys: Sequence[str]) -> str:
 
 
 def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterator[Problem]:
-    """CON001: the consolidated copy says what the documents say; the first difference is shown."""
+    """CON001: the consolidated copies, the group's and those of the groups of its levels, say what the documents say."""
+    paths = [level.path for multiscale in multiscales for level in multiscale.levels if level.array is not None and level.location is None]
+    yield from _compared(node, "", paths)
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        group, _, name = path.rpartition("/")
+        below.setdefault(group, []).append(name)
+    for group, names in below.items():
+        try:
+            yield from _compared(node.child(group), f"{group}/", names) if group else ()
+        except DocumentError as error:
+            yield problem("CON001", group, f"the copy cannot be compared ({error})", _AGAIN)
+
+
+def _compared(node: Node, prefix: str, paths: Sequence[str]) -> Iterator[Problem]:
+    """Yields the first difference between the copy that a group keeps and the documents below it, among them those of levels at `paths`."""
     copy = node.consolidated()
     if copy is None:
         return
-    hint = "consolidate again; readers that trust the copy see the past"
-    place = ".zmetadata" if node.zarr_format == 2 else "consolidated_metadata"
+    place = prefix + (".zmetadata" if node.zarr_format == 2 else "consolidated_metadata")
     for key, document in list(copy.items())[:MAX_COPIED]:
         path, _, name = key.rpartition("/")
         try:
@@ -247,14 +262,13 @@ def check_consolidated(node: Node, multiscales: Sequence[Multiscale]) -> Iterato
         except DocumentError as error:
             difference = f"cannot be compared ({error})"
         if difference:
-            yield problem("CON001", f"{place}[{key!r}]", f"the copy {difference}", hint)
+            yield problem("CON001", f"{place}[{key!r}]", f"the copy {difference}", _AGAIN)
             return
     name = ".zarray" if node.zarr_format == 2 else "zarr.json"
-    for multiscale in multiscales:
-        for level in multiscale.levels:
-            if level.array is not None and f"{level.path}/{name}" not in copy:
-                yield problem("CON001", place, f"the copy does not know level {level.path!r}", hint)
-                return
+    for path in paths:
+        if f"{path}/{name}" not in copy:
+            yield problem("CON001", place, f"the copy does not know level {prefix + path!r}", _AGAIN)
+            return
 
 
 def _difference(real: Node, name: str, document: Mapping[str, JSON]) -> str:
