@@ -123,3 +123,24 @@ def test_dates_keep_their_numbers_and_say_what_they_count(tmp_path: Path) -> Non
     assert (multiscale.axes[0].kind, multiscale.axes[0].unit) == ("time", "days since 2020-01-01 00:00:00")
     assert multiscale.levels[1].coordinates == {"time": (0.0, 2.0, 8.0)}
     assert multiscale.axes[0].extra == {"calendar": "proleptic_gregorian"}
+
+
+def test_the_copy_in_the_group_of_a_level_is_judged_too(tmp_path: Path) -> None:
+    zg.build(np.arange(64 * 64, dtype="uint16").reshape(64, 64), tmp_path / "built.zarr", axes="yx", levels=3, kind="image")
+    zg.convert(tmp_path / "built.zarr", tmp_path / "itk.zarr", layout="itk", container="zarr2")
+    assert zg.check(tmp_path / "itk.zarr").ok
+    (copy,) = (path for path in (tmp_path / "itk.zarr").glob("*/.zmetadata") if "1" in path.parent.name)
+    text = copy.read_text(encoding="utf-8")
+    assert '"uint16"' in text or '"<u2"' in text
+    copy.write_text(text.replace("<u2", "<u4"), encoding="utf-8")
+    (found,) = (p for p in zg.check(tmp_path / "itk.zarr") if p.rule == "CON001")
+    assert found.loc.startswith(f"{copy.parent.name}/.zmetadata")
+
+
+@pytest.mark.parametrize(("layout", "held"), [("itk", {"name"}), ("xcube", {"name", "type"})])
+def test_what_a_variable_or_agg_methods_say_is_not_reported_as_lost(layout: str, held: set[str], tmp_path: Path) -> None:
+    zg.build(np.arange(64 * 64, dtype="uint16").reshape(64, 64), tmp_path / "scan.zarr", axes="yx", levels=3, kind="image")
+    lost = {problem.loc.rpartition(".")[2] for problem in zg.convert(tmp_path / "scan.zarr", tmp_path / "other.levels", layout=layout).lost}
+    source, target = zg.open(tmp_path / "scan.zarr"), zg.open(tmp_path / "other.levels")
+    same = {key for key in ("name", "type") if getattr(source, key) == getattr(target, key)}
+    assert same == held and lost & {"name", "type"} == {"name", "type"} - held

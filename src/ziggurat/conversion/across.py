@@ -374,7 +374,7 @@ class _Conversion:
         places = {path for move in moves.values() if move.level.location is None for path in (move.source, *_parents(move.source)) if path}
         before |= {path: dict(self._before(path)) for path in sorted(places)}
         said = [write.attributes for write in nodes if write.attributes is not None]
-        after: list[JSON] = [*said, *documents.files.values(), *(array.attributes for array in documents.arrays.values())]
+        after: list[JSON] = [*said, *documents.files.values(), *(array.attributes for array in documents.arrays.values()), *documents.told]
         return unsaid(before, after, self.to)
 
     def _beside(self, moves: Iterable[Move]) -> list[Problem]:

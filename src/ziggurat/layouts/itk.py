@@ -94,7 +94,7 @@ class ItkLayout:
         for level, group in zip(multiscale.levels, groups, strict=True):
             attributes.setdefault(group, {})
             attributes[level.path] = {**placed.named_dimensions(level, multiscale.axes), **turned}
-        return Documents(attributes, tuple(lost), arrays=small, consolidated=tuple(groups))
+        return Documents(attributes, tuple(lost), arrays=small, consolidated=tuple(groups), told=({"name": image},))
 
 
 LAYOUT = ItkLayout()

@@ -67,6 +67,8 @@ class Documents:
     """Path -> a document that is no attributes: JSON (`.zlevels`), or plain text as a string (`0.link`)."""
     consolidated: tuple[str, ...] = ()
     """Paths of the groups that get a consolidated copy whether or not they had one. A copy that was there is always made anew."""
+    told: tuple[Mapping[str, JSON], ...] = ()
+    """What the layout says in words of its own, as other layouts would: `{"name": ...}` where a variable carries the name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,14 +119,17 @@ class XcubeLayout:
                 else:
                     attributes.setdefault(group, {})
                     attributes[level.path] = placed.named_dimensions(level, multiscale.axes)
-        files[SPEC] = _written_spec(multiscales, files.get("0.link"))
+        spec = files[SPEC] = _written_spec(multiscales, files.get("0.link"))
         here = {path: array for path, array in small.items() if path.rpartition("/")[0] not in elsewhere}
         lost = [
             problem("LOSS002", f"multiscales[{i}]", "xcube has no words for a rotation", "take itk to keep it") for i, m in enumerate(multiscales) if m.world
         ]
         lost += [problem("LOSS003", "omero", "xcube cannot say how samples are to be shown", "take an ome-zarr layout to keep it")] if display else []
         copied = tuple(dict.fromkeys(group for paths in groups for group in paths if group not in elsewhere))
-        return Documents(attributes, tuple(lost), arrays=here, files=files, consolidated=copied)
+        told: list[Mapping[str, JSON]] = [{"name": multiscale.levels[0].path.rpartition("/")[2]} for multiscale in multiscales]
+        methods = spec.get("agg_methods")
+        told += [{"type": method} for method in methods.values()] if isinstance(methods, Mapping) else []
+        return Documents(attributes, tuple(lost), arrays=here, files=files, consolidated=copied, told=tuple(told))
 
 
 LAYOUT = XcubeLayout()
