@@ -16,8 +16,8 @@ import ziggurat as zg
 from tests.layouts.fixtures import FIXTURES
 from ziggurat import layouts
 from ziggurat.layouts import spatialdata
-from ziggurat.node import DictNode
-from ziggurat.problems import LayoutError
+from ziggurat.node import DictNode, DocumentNode, Tree
+from ziggurat.problems import LayoutError, StorageError
 
 BY_ID = {fixture.id: fixture for fixture in FIXTURES}
 SHAPE = (8, 12)
@@ -135,6 +135,23 @@ def test_what_is_converted_lies_where_it_lay_and_is_no_spatialdata(name: str, ta
     assert [(level.scale, level.translation) for level in again] == [(level.scale, level.translation) for level in source]
     assert again.multiscale.world == (source.multiscale.world if target == "ome-zarr@0.6" else None)
     assert zg.check(tmp_path / "target.zarr").ok
+
+
+def test_a_store_that_cannot_list_names_its_elements_by_the_copy_of_its_root() -> None:
+    fixture = BY_ID["spatialdata@0.2/good/root"]
+    documents = dict(fixture.documents)
+    copied = {key.removesuffix("/zarr.json"): document for key, document in documents.items() if key != "zarr.json"}
+    consolidated = {"kind": "inline", "must_understand": False, "metadata": copied}
+    documents["zarr.json"] = {**documents["zarr.json"], "consolidated_metadata": consolidated}  # type: ignore[dict-item]
+
+    def get(key: str) -> bytes | None:
+        return json.dumps(documents[key]).encode() if key in documents else None
+
+    def names(path: str) -> list[str]:
+        raise StorageError(f"{path!r} cannot be listed")
+
+    found, _ = layouts.members(DocumentNode(Tree(get, names, "http")))
+    assert tuple(member.name for member in found) == fixture.members
 
 
 def test_it_is_only_read() -> None:
