@@ -35,6 +35,8 @@ def unsaid(before: Mapping[str, JSON], after: Sequence[JSON], target: str) -> tu
 
     Examples
     --------
+    >>> [p.loc for p in unsaid({"": {"omero": {"version": "0.4", "id": 1, "mine": 2}}}, [{"ome": {"omero": {"id": 1}}}], "x")]
+    ['omero.mine']
     >>> [p.loc for p in unsaid({"": {"multiscales": [{"datasets": [{"path": "0", "mine": 1}], "name": "a"}]}}, [{"title": "a", "name": "a"}], "x")]
     ['multiscales[0].datasets[0].mine']
     """
@@ -54,12 +56,14 @@ class _Held:
     def __init__(self, documents: Sequence[JSON]) -> None:
         self._pairs: set[tuple[str, str]] = set()
         self._structures: set[str] = set()
+        self._objects: set[str] = set()
         waiting: list[JSON] = list(documents)
         while waiting:
             value = waiting.pop()
             if isinstance(value, Mapping):
                 for key, item in value.items():
                     self._pairs.add((key, _text(item)))
+                    self._objects |= {key} if isinstance(item, Mapping) else set()
                     waiting.append(item)
             elif isinstance(value, (list, tuple)):
                 waiting += value
@@ -70,6 +74,10 @@ class _Held:
         """True when the value stands under the same key; what made the levels, which layouts call by names of their own, anywhere."""
         text = _text(value)
         return (key, text) in self._pairs or (key == "metadata" and text in self._structures)
+
+    def has_object(self, key: str) -> bool:
+        """True when an object stands under the same key, of which a part may be the same: a block that lost its version."""
+        return key in self._objects
 
 
 def _text(value: JSON) -> str:
@@ -87,7 +95,7 @@ def _walk(value: JSON, loc: str, inside: str, held: _Held) -> Iterator[str]:
             here = f"{loc}.{key}" if loc else key
             if held.has(key, item):
                 continue
-            if key in UNDERSTOOD or (key in _NAMED and inside in _INSIDE):
+            if key in UNDERSTOOD or (key in _NAMED and inside in _INSIDE) or (isinstance(item, Mapping) and held.has_object(key)):
                 yield from _walk(item, here, key, held)
             elif item is not None:
                 yield here
