@@ -29,6 +29,7 @@ from ziggurat.layouts import (
     spatialdata,
     tiff,
     undeclared,
+    webknossos,
     xcube,
 )
 from ziggurat.layouts.ports import (
@@ -94,6 +95,7 @@ LAYOUTS: tuple[Layout, ...] = (
     n5_viewer.LAYOUT,
     precomputed.LAYOUT,
     spatialdata.LAYOUT,
+    webknossos.LAYOUT,
     ome_zarr.LAYOUT,
     geozarr.LAYOUT,
     geozarr_tms.LAYOUT,

@@ -18,6 +18,7 @@ from ziggurat.layouts.rules.ome import OME
 from ziggurat.layouts.rules.ports import OURS, Repair, Rule
 from ziggurat.layouts.rules.tiff import TIFF
 from ziggurat.layouts.rules.undeclared import UNDECLARED
+from ziggurat.layouts.rules.webknossos import WEBKNOSSOS
 from ziggurat.layouts.rules.xarray_family import XARRAY_FAMILY
 from ziggurat.layouts.rules.zipped import ZIPPED
 from ziggurat.problems import Problem, Requirement
@@ -39,6 +40,7 @@ __all__ = [
     "TABLES",
     "TIFF",
     "UNDECLARED",
+    "WEBKNOSSOS",
     "XARRAY_FAMILY",
     "ZIPPED",
     "Repair",
@@ -59,6 +61,7 @@ TABLES: tuple[tuple[Rule, ...], ...] = (
     BDV_N5,
     PAINTERA,
     PRECOMPUTED,
+    WEBKNOSSOS,
     TIFF,
     COMMON,
     DEEP,
