@@ -18,7 +18,7 @@ import pytest
 import zarr
 
 import ziggurat as zg
-from ziggurat.cli import run, words
+from ziggurat.cli import commands, run, words
 from ziggurat.cli.progress import Progress
 from ziggurat.cli.talk import Talk
 
@@ -119,7 +119,7 @@ def test_python_m_and_the_entry_point_are_the_command(tmp_path: Path) -> None:
 # --- help ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["plan", "build", "info", "check", "upgrade"])
+@pytest.mark.parametrize("command", list(commands.commands))
 def test_help_of_every_command_fits_the_terminal_and_has_examples(zig: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"\n  {command} " in zig("--help")[1]
     for width in (80, 120):

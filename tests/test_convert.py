@@ -413,3 +413,16 @@ def test_a_layout_that_is_only_read_is_never_written(tmp_path: Path) -> None:
     place = place_of(source)
     with pytest.raises(LayoutError, match=r"is read, and never written; take one of .*ome-zarr@0\.1"):
         conversion_plan(place.node, layouts.read(place.node), Wish("reading"), table=(*layouts.LAYOUTS, Reading()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", ["geozarr", "itk", "cosem", "datatree", "xcube"])
+def test_of_two_series_over_one_base_as_many_are_converted_as_the_target_holds(tmp_path: Path, layout: str) -> None:
+    base = np.random.default_rng(0).integers(0, 200, (64, 48), dtype=np.uint8)
+    zg.build(base, tmp_path / "a.zarr", kind="image", chunks=16, levels=3, name="means")
+    zg.build(tmp_path / "a.zarr", kind="image", reduction="max", levels=3, add=True, name="maxima", names="M{k}")
+    result = zg.convert(tmp_path / "a.zarr", tmp_path / "b", layout=layout)
+    found = zg.list_multiscales(tmp_path / "b", layout=layout)
+    assert len(found) == (1 if any(p.rule == "LOSS006" for p in result.lost) else 2)
+    means = zg.open(tmp_path / "b", layout=layout, multiscale="means" if len(found) == 2 else None)
+    for k, level in enumerate(means.levels):
+        assert np.array_equal(level.array[...], zg.open(tmp_path / "a.zarr").levels[k].array[...])

@@ -106,7 +106,7 @@ class Command(click.Command):
 
 def _write_sections(formatter: click.HelpFormatter, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]], *, col_max: int = 26) -> None:
     """Writes sections of (what, explanation) whose second columns line up."""
-    width = max(len(what) for _, records in sections for what, _ in records if len(what) <= col_max)
+    width = max((len(what) for _, records in sections for what, _ in records if len(what) <= col_max), default=0)
     for heading, records in sections:
         with formatter.section(heading):
             formatter.write_dl([(what.ljust(width), text) for what, text in records], col_max=col_max)

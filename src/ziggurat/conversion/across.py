@@ -168,7 +168,15 @@ class _Conversion:
         if self.wish.in_place:
             self._refuse_in_place(moves.values())
         ready = [self._as_written(m, new, moves) for m, new in zip(turned, paths, strict=True)]
-        documents = self._side_by_side(self.layout.write(ready, version=self.version, existing=self._existing()))
+        written = self.layout.write(ready, version=self.version, existing=self._existing())
+        left_out = [p for p in written.lost if p.rule == "LOSS006"]
+        if left_out:  # series that the layout leaves out take their arrays with them
+            self.lost += left_out
+            kept = [i for i in range(len(ready)) if f"multiscales[{i}]" not in {p.loc for p in left_out}]
+            moves = {path: moves[path] for i in kept for path in paths[i]}
+            ready = [ready[i] for i in kept]
+            written = self.layout.write(ready, version=self.version, existing=self._existing())
+        documents = self._side_by_side(written)
         self.lost += [p for p in documents.lost if p not in self.lost]
         nodes = self._nodes(moves, documents)
         self.lost += [] if self.wish.in_place else self._beside(moves.values())
