@@ -233,6 +233,8 @@ def test_levels_with_missing_samples_equal_brute_force(data: st.DataObject) -> N
     ladder = [tuple(data.draw(st.integers(1, 5)) for _ in range(n_axes)) for _ in range(data.draw(st.integers(1, 3)))]
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     base = samples(rng, dtype, shape, data.draw(st.integers(0, 3)))
+    if row.word == "mode" and row.composes:  # exact while at most 16 labels lie under a sample
+        base = rng.choice(base.reshape(-1), 12)[rng.integers(0, 12, shape)]
     density = data.draw(st.sampled_from([0.1, 0.5, 0.95, 1.0]))
     nodata: Number = None
     if np.dtype(dtype).kind in "ui":
