@@ -31,7 +31,7 @@ endif
 
 ## make prove     everything that an issue asks to show, none of it sampled; writes docs/prove.md
 prove: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --prove --prove-report docs/prove.md
+	$(BIN)/python -m pytest -q -n 2 --prove --prove-report=docs/prove.md
 
 ## make bench     speed and memory beside the codec floor and the peers; writes docs/benchmarks.md
 bench: $(READY)
