@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ziggurat import layouts, storage
-from ziggurat.builder.readers import EncodedReader
 from ziggurat.chunkio import ChunkArray
 from ziggurat.journal import FOLDER, unfinished
 from ziggurat.layouts.ome_facts import VersionFacts, facts_of
@@ -211,12 +210,6 @@ def _remote(source: Source, target: object, *, add: bool, overwrite: bool) -> De
 def _is_verbatim(source: Source) -> bool:
     """True when the source's stored chunks can be had as they are."""
     return isinstance(getattr(source, "reader", None), ChunkArray)
-
-
-def encoded_reader(source: Source) -> EncodedReader:
-    """Returns the reader that hands out stored bytes; only for sources that `_is_verbatim` accepts."""
-    reader: EncodedReader = source.reader  # type: ignore[attr-defined]
-    return reader
 
 
 # --- after planning: may it be written, and is there something to go on from?

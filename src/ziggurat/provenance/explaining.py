@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from ziggurat.provenance.blocks import Region, Sampled, Shape, fitting, grid
 from ziggurat.provenance.candidates import Match, equal_candidates, nearest_matches, whole_pairs
@@ -242,8 +241,3 @@ def places_of(explanations: Sequence[Explanation]) -> list[tuple[tuple[float, ..
         )
         result.append(known[e.level])
     return result
-
-
-def strictly_finer(levels: Sequence[Sampled]) -> bool:
-    """True when every level has fewer samples than the one before."""
-    return all(math.prod(a.shape) > math.prod(b.shape) for a, b in pairwise(levels))
