@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ziggurat.pyramid import Collection, LevelView, Pyramid, check, list_multiscales, open, open_collection
     from ziggurat.pyramid.annotating import AnnotationResult, annotate
     from ziggurat.pyramid.changing import convert
+    from ziggurat.pyramid.exporting import export
     from ziggurat.pyramid.fixing import FixResult, fix
     from ziggurat.reductions import reduction
     from ziggurat.transfer import ConversionResult, UpgradeResult, upgrade
@@ -46,6 +47,7 @@ __all__ = [
     "build",
     "check",
     "convert",
+    "export",
     "fix",
     "list_multiscales",
     "open",
@@ -64,6 +66,7 @@ _ROOMS = (
     ("pyramid", ("Collection", "LevelView", "Pyramid", "check", "list_multiscales", "open", "open_collection")),
     ("pyramid.annotating", ("AnnotationResult", "annotate")),
     ("pyramid.changing", ("convert",)),
+    ("pyramid.exporting", ("export",)),
     ("pyramid.fixing", ("FixResult", "fix")),
     ("reductions", ("reduction",)),
     ("transfer", ("ConversionResult", "UpgradeResult", "upgrade")),

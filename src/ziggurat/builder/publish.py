@@ -14,13 +14,12 @@ from ziggurat import layouts, reductions, storage
 from ziggurat.builder.site import Site
 from ziggurat.builder.targets import Destination, coverage_name, kept_series, second_name
 from ziggurat.chunkio import AnyArray, ChunkReader, read_region
+from ziggurat.display.contrast import window
 from ziggurat.geometry import AxisWindows
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
 from ziggurat.node import loads
 from ziggurat.planner import BuildPlan, LevelPlan
 
-_WINDOW_PERCENTILES = (1.0, 99.9)
-"""Source: defaults.md, display."""
 _SAMPLES_FOR_WINDOWS = 2**24
 """The coarsest level is read whole for its display window up to this many samples, else a part of it."""
 _COLOURS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
@@ -238,7 +237,7 @@ def _display(site: Site) -> dict[str, JSON]:
     for c in range(n):
         part = samples if place is None else samples.take([min(c, samples.shape[place] - 1)], axis=place)
         colour = "FFFFFF" if n == 1 else (_RGB if rgb else _COLOURS)[c % (3 if rgb else len(_COLOURS))]
-        channels.append({"active": True, "color": colour, "label": f"channel {c}", "window": _window(part)})
+        channels.append({"active": True, "color": colour, "label": f"channel {c}", "window": window(part)})
     return {"channels": channels, "rdefs": {"model": "greyscale" if n == 1 else "color"}}
 
 
@@ -250,28 +249,3 @@ def _some_samples(reader: ChunkReader) -> AnyArray:
         shape[i] = -(-shape[i] // 2)
     start = [(n - m) // 2 for n, m in zip(reader.shape, shape, strict=True)]
     return read_region(reader, tuple(slice(a, a + m) for a, m in zip(start, shape, strict=True)))
-
-
-def _window(samples: AnyArray) -> dict[str, JSON]:
-    values = np.abs(samples) if samples.dtype.kind == "c" else samples
-    values = values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)
-    if not values.size:
-        return {"start": 0.0, "end": 1.0, "min": 0.0, "max": 1.0}
-    values = values.astype(np.float64)
-    values.sort()
-    start, end = (_percentile(values, q) for q in _WINDOW_PERCENTILES)
-    low, high = float(values[0]), float(values[-1])
-    if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
-        bits = 8 * samples.dtype.itemsize
-        low, high = (0.0, 2.0**bits - 1) if samples.dtype.kind == "u" else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
-    if end <= start:
-        end = start + 1.0
-    return {"start": start, "end": end, "min": min(low, start), "max": max(high, end)}
-
-
-def _percentile(ordered: AnyArray, q: float) -> float:
-    """Returns a percentile of sorted values, linear between neighbours; numpy's own imports half of numpy first (20 ms)."""
-    at = (ordered.size - 1) * q / 100
-    low = int(at)
-    a, b = float(ordered[low]), float(ordered[min(low + 1, ordered.size - 1)])
-    return a + (b - a) * (at - low)

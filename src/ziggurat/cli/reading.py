@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from ziggurat.cli.talk import Command, columns, common, data, data_json
 from ziggurat.cli.words import as_options
 
 _LINKS = click.option("--allow-links", is_flag=True, help="Follow link files and symbolic links that leave the folder; never to a URL.")
+_THUMBNAIL = (48, 19)
+"""Columns and lines."""
 _COLOURS = (("broken", "red"), ("advice", "yellow"), ("note", "cyan"))
 
 
@@ -23,9 +27,10 @@ _COLOURS = (("broken", "red"), ("advice", "yellow"), ("note", "cyan"))
 @click.argument("source", metavar="PLACE")
 @click.option("--layout", metavar="ID", help="Read it as this layout, such as ome-zarr@0.4, whatever else it may be.")
 @_LINKS
+@click.option("--thumbnail", is_flag=True, help="Draw the first multiscale below the table.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with every number in full.")
 @common
-def info(source: str, layout: str | None, allow_links: bool, as_json: bool) -> None:
+def info(source: str, layout: str | None, allow_links: bool, thumbnail: bool, as_json: bool) -> None:
     """Show the multiscales at PLACE: a folder, a URL, or one of the levels.
 
     Only metadata is read. A number marked ~ is not stated by the document but inferred from shapes.
@@ -37,6 +42,11 @@ def info(source: str, layout: str | None, allow_links: bool, as_json: bool) -> N
         data_json(found.to_json())
         return
     data(found.describe(width=columns()))
+    if thumbnail:
+        from ziggurat.cli.showing import draw
+        from ziggurat.pyramid import open as open_pyramid
+
+        sys.stdout.write("\n" + draw(open_pyramid(source, layout=layout, allow_links=allow_links), {}, most=_THUMBNAIL) + "\n")
 
 
 @click.command(

@@ -133,6 +133,8 @@ class Hierarchy:
     """Ids of every layout that the group satisfies, the most explicit first."""
     reader: Callable[[Level], Callable[[], ChunkReader]]
     """A level -> what opens its array for reading."""
+    display: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
+    """OME's `omero` object, where there is one."""
 
 
 class Pyramid:
@@ -189,6 +191,11 @@ class Pyramid:
     def layouts(self) -> tuple[str, ...]:
         """Ids of every layout that the group satisfies."""
         return self._hierarchy.layouts
+
+    @property
+    def display(self) -> Mapping[str, JSON]:
+        """How the document says that the samples are shown: OME's `omero` object, verbatim; empty where there is none."""
+        return self._hierarchy.display
 
     @property
     def problems(self) -> tuple[Problem, ...]:

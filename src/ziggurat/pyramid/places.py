@@ -238,4 +238,13 @@ def unlisted(place: Place) -> NotFound:
 
 def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
     """Returns what was read at a place, with its arrays within reach."""
-    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader)
+    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader, _display(place.node))
+
+
+def _display(node: Node) -> Mapping[str, JSON]:
+    """Returns OME's `omero` object, which stands in `ome` from 0.5 on; nothing where it is none."""
+    attributes = node.attributes
+    wrapped = attributes.get("ome")
+    block = wrapped if isinstance(wrapped, Mapping) else attributes
+    found = block.get("omero")
+    return found if isinstance(found, Mapping) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import itertools
 import textwrap
@@ -20,6 +21,9 @@ _MARK = "~"
 _LEGEND = "~ inferred: the document does not state it"
 _WIDE = 100
 """Columns: what a notebook's cell holds in a line."""
+_THUMBNAIL = 192
+"""Rows and columns of the picture in a notebook, and the decoded bytes of the coarsest level that are read for it at the most."""
+_THUMBNAIL_BYTES = 2**22
 
 
 def bytes_shown(n_bytes: int) -> str:
@@ -204,7 +208,21 @@ def describe_html(pyramid: Pyramid) -> str:
         parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
         if _guessed(pyramid):
             parts.append(f"<p>{html.escape(_LEGEND)}</p>")
+        parts.append(_thumbnail(pyramid))
     return "".join((*parts, "</div>"))
+
+
+def _thumbnail(pyramid: Pyramid) -> str:
+    """Returns the coarsest level as a picture inside the text, for a local pyramid whose coarsest level is small; else nothing."""
+    if "://" in pyramid.location:
+        return ""
+    from ziggurat.pyramid.pictures import thumbnail
+
+    found = thumbnail(pyramid, (_THUMBNAIL, _THUMBNAIL), max_bytes=_THUMBNAIL_BYTES)
+    if found is None:
+        return ""
+    encoded = base64.b64encode(found.encode()).decode()
+    return f'<img alt="level {found.levels[0]}" style="max-width:{_THUMBNAIL}px;image-rendering:pixelated" src="data:image/png;base64,{encoded}">'
 
 
 # --- collections ---------------------------------------------------------------------------------------------------------
