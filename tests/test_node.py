@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ziggurat.model import JSON
 from ziggurat.node import MAX_DEPTH, DictNode, DocumentNode, FileNode, Tree, dumps, loads, parse_array_document, resolve
+from ziggurat.node.documents import MAX_COMMAS, MAX_DOCUMENT_BYTES, MAX_KEYS, MAX_NESTS
 from ziggurat.problems import DocumentError, LimitError, PathError, StorageError
 
 # --- JSON ----------------------------------------------------------------------------------------------------------------
@@ -89,6 +90,26 @@ def test_depth_is_limited(data: bytes) -> None:
 
 def test_honest_depth_is_read() -> None:
     assert json.dumps(loads(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, "x")) == "[" * MAX_DEPTH + "]" * MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"[" + b"{}," * MAX_NESTS + b"{}]", "lists and objects"),
+        (b"[" + b"1," * (MAX_COMMAS + 1) + b"1]", "entries"),
+        (b"{" + b",".join(b'"%d":1' % i for i in range(MAX_KEYS + 1)) + b"}", "keys"),
+        (b'["\xf0\x9f\x98\x80' + b"a" * (MAX_DOCUMENT_BYTES // 2) + b'"]', "four bytes"),
+    ],
+    ids=["nests", "commas", "keys", "wide"],
+)
+def test_documents_that_grow_in_memory_are_refused(data: bytes, message: str) -> None:
+    with pytest.raises(LimitError, match=message):
+        loads(data, "zarr.json")
+
+
+def test_brackets_in_strings_are_not_depth() -> None:
+    value = {"a": "[" * 500 + '\\"{', "b": ["]", "\\"] * 40, "c": {str(k): [] for k in range(99)}}
+    assert loads(json.dumps(value).encode(), "zarr.json") == value
 
 
 def test_size_and_length_of_numbers_are_limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

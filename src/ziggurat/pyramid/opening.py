@@ -10,7 +10,7 @@ from ziggurat.model import Multiscale
 from ziggurat.problems import NotFound, OptionError, Problem, Report
 from ziggurat.pyramid.levels import Pyramid
 from ziggurat.pyramid.members import Collection, collection_at
-from ziggurat.pyramid.places import Place, hierarchy_at, listing_of, lists, place_of, pyramid_at, read, unlisted
+from ziggurat.pyramid.places import Place, hierarchy_at, is_level, listing_of, lists, place_of, pyramid_at, read, unlisted
 
 
 def open(  # noqa: A001 - `zg.open` is the public name
@@ -52,7 +52,7 @@ def open(  # noqa: A001 - `zg.open` is the public name
     try:
         hierarchy, listed = read(place, layout)
     except NotFound:
-        collection = None if place.node.kind == "array" else collection_at(place, layout)
+        collection = None if is_level(place) else collection_at(place, layout)
         if collection is None:
             raise
         return collection.only(chunks_like) if multiscale is None else collection.member(_name(multiscale), chunks_like=chunks_like)
@@ -75,7 +75,7 @@ def _name(multiscale: int | str | Callable[[Multiscale], bool]) -> int | str:
 
 def _beside(place: Place, name: object, layout: str | None) -> Collection | None:
     """Returns the members that lie below a group which holds multiscales itself (the labels of an image), when one has this name."""
-    found = collection_at(place, layout) if isinstance(name, str) and place.node.kind != "array" else None
+    found = collection_at(place, layout) if isinstance(name, str) and not is_level(place) else None
     return found if found is not None and name in found else None
 
 
@@ -130,7 +130,7 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
     from ziggurat import validation
 
     place = place_of(source, allow_links=allow_links)
-    if place.node.kind == "array":
+    if is_level(place):
         listing = listing_of(place, None)
         if listing is None:
             raise unlisted(place)

@@ -12,7 +12,7 @@ from ziggurat import layouts
 from ziggurat.layouts import Choice
 from ziggurat.model import JSON, Level, Multiscale
 from ziggurat.node import Container, FileNode, Node, named_place
-from ziggurat.problems import DocumentError, NotFound
+from ziggurat.problems import DocumentError, NotFound, StorageError
 from ziggurat.pyramid.arrays import StoredArray
 from ziggurat.pyramid.levels import Hierarchy, Pyramid
 
@@ -173,7 +173,29 @@ def place_of(target: object, *, allow_links: bool = False) -> Place:
     archive = split_archive(os.fspath(where)) if isinstance(where, (str, os.PathLike)) else None
     if archive is not None:
         return _in_archive(*archive)
-    return Place(existing(where, allow_links=allow_links), where, "", allow_links)
+    try:
+        return Place(existing(where, allow_links=allow_links), where, "", allow_links)
+    except NotFound:
+        place = Place(_node(where, allow_links=allow_links), where, "", allow_links)
+        if not _is_scale(place):
+            raise
+        return place
+
+
+def _is_scale(place: Place) -> bool:
+    """Tells whether a folder that has no document of its own is a level of a group above: a scale of a precomputed volume."""
+    node = place.node
+    if node.kind != "folder" if isinstance(node, FileNode) else node.kind != "absent":
+        return False
+    try:
+        return listing_of(place, None) is not None
+    except StorageError:  # what lies above may be closed to us
+        return False
+
+
+def is_level(place: Place) -> bool:
+    """Tells whether a place is at most a level of what a group above holds: an array, or a folder in which nothing says anything."""
+    return place.node.kind == "array" or (place.node.kind in ("folder", "absent") and not layouts.detect(place.node))
 
 
 def read(place: Place, layout: str | None) -> tuple[Hierarchy, str]:
@@ -184,7 +206,7 @@ def read(place: Place, layout: str | None) -> tuple[Hierarchy, str]:
     declared = _declared(place.node, layout)
     if declared is not None:
         return hierarchy_at(place, declared), ""
-    if place.node.kind == "array":
+    if is_level(place):
         listing = listing_of(place, layout)
         if listing is None:
             raise unlisted(place)
@@ -220,7 +242,7 @@ def listing_of(place: Place, layout: str | None) -> tuple[Place, layouts.ReadRes
             found = layouts.read(here.node, layout)
         except (NotFound, DocumentError):  # a group of other people's, or none: the next one up may be it
             continue
-        if any(lists(candidate, path) for candidate in found.multiscales):
+        if any(level.path == path and level.array is not None for candidate in found.multiscales for level in candidate.levels):
             return here, found, path
     return None
 

@@ -16,7 +16,7 @@ from ziggurat.node import Container, FileNode, Node
 from ziggurat.problems import DocumentError, NotFound, Problem, ZigguratError, shown
 from ziggurat.pyramid.levels import Pyramid
 from ziggurat.pyramid.members import Collection, collection_at
-from ziggurat.pyramid.places import Place, hierarchy_at, place_of, read
+from ziggurat.pyramid.places import Place, hierarchy_at, is_level, place_of, read
 from ziggurat.pyramid.tables import axes_shown, bytes_shown, describe, describe_members, number, product, table, wrapped
 
 _CONTAINERS: Mapping[Container, str] = MappingProxyType({"zarr2": "Zarr v2", "zarr3": "Zarr v3", "n5": "N5"})
@@ -109,7 +109,7 @@ def survey(url: object, *, layout: str | None = None, allow_links: bool = False)
         raise
     if place.node.kind == "file":
         return _of_image_file(place, layout)
-    return _of_array(place, layout) if place.node.kind == "array" else _of_group(place, layout)
+    return _of_array(place, layout) if is_level(place) else _of_group(place, layout)
 
 
 def _of_array(place: Place, layout: str | None) -> Survey:
