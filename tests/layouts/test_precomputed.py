@@ -14,7 +14,7 @@ import tensorstore
 
 import ziggurat as zg
 from tests.layouts.ramps import means
-from ziggurat import layouts
+from ziggurat import geometry, layouts
 from ziggurat.chunkio import read_region
 from ziggurat.node import DictNode
 from ziggurat.problems import DocumentError, MissingExtra, StorageError
@@ -148,6 +148,20 @@ def test_chunkings_of_one_scale_are_multiscales() -> None:
     cubes, slices = layouts.read(DictNode({"info": info})).multiscales  # type: ignore[dict-item]
     assert [level.path for level in cubes.levels] == ["a", "b"] and [level.path for level in slices.levels] == ["a"]
     assert layouts.choose((cubes, slices), chunks_like=(1, 64, 64)) is slices
+
+
+def test_places_are_computed_once_per_scale_whatever_the_number_of_chunkings(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[float] = []
+    centre_of = geometry.centre_of
+    monkeypatch.setattr(geometry, "centre_of", lambda corner, scale: counted.append(scale) or centre_of(corner, scale))
+    n, m = 40, 30
+    scales = [
+        {"key": f"s{i}", "size": [90 - i] * 3, "resolution": [1 + i] * 3, "chunk_sizes": [[8, 8, 8 + j] for j in range(m)], "encoding": "raw"} for i in range(n)
+    ]
+    info = {"type": "image", "data_type": "uint8", "num_channels": 1, "scales": scales}
+    found = layouts.read(DictNode({"info": info})).multiscales  # type: ignore[dict-item]
+    assert len(found) == m and all(multiscale.n_levels == n for multiscale in found) and len(counted) == 3 * n
+    assert {level.array.chunks for level in found[7].levels if level.array} == {(15, 8, 8)}
 
 
 @pytest.mark.parametrize("text", ["{", '{"scales": [{}]}', '{"scales": {"a": 1}}', '{"scales": [null], "data_type": "uint8", "num_channels": 1}'])

@@ -17,8 +17,7 @@ import numpy as np
 from ziggurat import layouts, storage
 from ziggurat.builder.targets import Destination, LabelledImage, side_paths
 from ziggurat.chunkio import ByteStore
-from ziggurat.layouts.ome_collections import LABELS
-from ziggurat.layouts.ome_facts import NAME, VersionFacts
+from ziggurat.layouts.ome_facts import LABELS, NAME, VersionFacts
 from ziggurat.model import JSON, Axis, Kind, Level, Multiscale, SourceInfo
 from ziggurat.node import Node, loads, word
 from ziggurat.planner import BuildOptions, BuildPlan

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="[DST]", required=False)
 @click.option("--layout", required=True, metavar="ID", help="The layout wanted, such as ome-zarr@0.5.")
-@click.option("--multiscale", metavar="NAME", help="Which one, where SRC holds several: its number, name or type; all of them otherwise.")
+@click.option(
+    "--multiscale",
+    metavar="NAME",
+    help="Which one, where SRC holds several: its number, name or type, or a member's name such as labels/nuclei; all of them otherwise.",
+)
 @click.option("--transpose", metavar="AXES", help="Order of the axes in DST, such as cyx; rewrites the samples.")
 @click.option("--container", type=click.Choice(("zarr2", "zarr3", "n5")), help="Where the layout may live in several; that of SRC when it may.")
 @click.option("--link", is_flag=True, help="Leave level 0 where it is and name it in a file, where the layout knows links.")
@@ -54,7 +58,8 @@ def convert(
 ) -> int:
     """Write the multiscale at SRC in another layout: as a new store DST, or, without DST, as documents over the same arrays.
 
-    Samples are copied as encoded chunks wherever DST can read them as they are. What the layout has no place for is listed as lost.
+    Labels go with their image and collections (plates, images side by side) convert whole where the layout knows them. Samples are copied as
+    encoded chunks wherever DST can read them as they are. What the layout has no place for is listed as lost.
     DST appears whole or not at all; the same command goes on with what an interrupted one left.
     """
     from ziggurat.conversion.stored import CONTAINERS

@@ -6,7 +6,7 @@ Source: formats.md 14, 15; design.md, convert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
@@ -17,7 +17,7 @@ from ziggurat.conversion.stored import Original, Stored, stored_in
 from ziggurat.conversion.transpose import Permutation, permutation
 from ziggurat.conversion.tree import join, parent_of
 from ziggurat.conversion.unsaid import unsaid
-from ziggurat.layouts import Documents, Linking, Nesting, SmallArray, Writing
+from ziggurat.layouts import Documents, Gathering, Linking, Nesting, SmallArray, Writing
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Axis, Level, Multiscale
 from ziggurat.node import ARRAY_KEYS, Container, Node
@@ -76,8 +76,8 @@ class ConversionPlan:
     consolidated: tuple[str, ...] = ()
     lost: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
-    meant: tuple[Multiscale, ...] = ()
-    """What a reader of the target is to find."""
+    meant: Mapping[str, tuple[Multiscale, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """What a reader of the target is to find, by the path of the group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,8 @@ class Wish:
     of what the source's own layout is known by."""
     over: Mapping[str, Mapping[str, JSON]] = field(default_factory=lambda: MappingProxyType({}))
     """Attributes of nodes, by path, that are to be taken for those that are there: what an earlier step will have written."""
+    along: frozenset[str] = frozenset()
+    """Names of what lies directly in the group and comes along by a plan of its own: no loss."""
 
 
 def conversion_plan(node: Node, found: layouts.ReadResult, wish: Wish, *, table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> ConversionPlan:
@@ -183,7 +185,7 @@ class _Conversion:
         self.lost += [p for p in self._unsaid(moves, nodes, documents) if p.loc not in {known.loc for known in self.lost}]
         return ConversionPlan(
             self.found.layout, self.to, self.container, self.wish.in_place, tuple(moves.values()), nodes,
-            documents.arrays, documents.files, documents.consolidated, tuple(self.lost), tuple(dict.fromkeys(self.notes)), tuple(ready),
+            documents.arrays, documents.files, documents.consolidated, tuple(self.lost), tuple(dict.fromkeys(self.notes)), {"": tuple(ready)},
         )  # fmt: skip
 
     # --- what is there
@@ -327,7 +329,15 @@ class _Conversion:
             return {key: value for key, value in attributes.items() if key not in self.wish.held}
         if self.related:
             return attributes
-        return {key: value for key, value in attributes.items() if key not in self._own_keys()}
+        return {key: value for key, value in attributes.items() if key not in self._own_keys()} | self._shown(attributes)
+
+    def _shown(self, attributes: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Returns the blocks that the target shares with a source that is another layout: they stand at the root, or below `ome`."""
+        if not isinstance(self.layout, Gathering):
+            return {}
+        inner = attributes.get("ome")
+        held = {**attributes, **inner} if isinstance(inner, Mapping) else attributes
+        return {key: held[key] for key in self.layout.shown if key in held}
 
     def _own_keys(self) -> tuple[str, ...]:
         return own_keys(self.reader)
@@ -386,20 +396,10 @@ class _Conversion:
         return unsaid(before, after, self.to)
 
     def _beside(self, moves: Iterable[Move]) -> list[Problem]:
-        """Returns what lies beside the levels and does not come along: labels, tables, strangers' arrays; not the coordinates of axes."""
+        """Returns what lies beside the levels and does not come along: tables, strangers' arrays; not the coordinates of axes."""
         listed = {move.source.split("/")[0] for move in moves if move.level.location is None}
         axes = {axis.name for multiscale in self.found.multiscales for axis in multiscale.axes}
-        message, hint = "lies beside the levels, is no part of the multiscale, and does not come along", "convert or copy it by itself"
-        try:
-            names = [name for name in self.node.children() if name not in listed]
-            kinds = [(name, self.node.child(name)) for name in names[:MAX_BESIDE]]
-            return [
-                problem("LOSS007", name, message, hint)
-                for name, node in kinds
-                if node.kind in ("group", "array") and not (name in axes and node.array is not None and node.array.ndim == 1)
-            ]
-        except (StorageError, DocumentError):  # a store that cannot be listed, a stranger's broken document: nothing that is ours is at stake
-            return []
+        return beside(self.node, listed | self.wish.along, axes)
 
     def _before(self, path: str) -> Mapping[str, JSON]:
         node = self.node.child(path) if path else self.node
@@ -407,6 +407,24 @@ class _Conversion:
             return {}
         attributes = node.attributes
         return {key: value for key, value in attributes.items() if key not in (*ARRAY_KEYS, "n5")} if node.container == "n5" else attributes
+
+
+def beside(node: Node, known: Collection[str], axes: Collection[str] = ()) -> list[Problem]:
+    """Returns what lies directly in a group and is none of those `known`: a group or an array that does not come along.
+
+    Coordinates of `axes`, which are one-dimensional arrays of their names, are told by the multiscale.
+    """
+    message, hint = "lies beside the levels, is no part of the multiscale, and does not come along", "convert or copy it by itself"
+    try:
+        names = [name for name in node.children() if name not in known]
+        kinds = [(name, node.child(name)) for name in names[:MAX_BESIDE]]
+        return [
+            problem("LOSS007", name, message, hint)
+            for name, there in kinds
+            if there.kind in ("group", "array") and not (name in axes and there.array is not None and there.array.ndim == 1)
+        ]
+    except (StorageError, DocumentError):  # a store that cannot be listed, a stranger's broken document: nothing that is ours is at stake
+        return []
 
 
 def own_keys(layout: layouts.Layout) -> tuple[str, ...]:

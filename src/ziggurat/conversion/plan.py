@@ -12,6 +12,7 @@ from ziggurat.conversion.arrays import array_to_v3, separator_of, shape_of
 from ziggurat.conversion.rules import problem
 from ziggurat.conversion.tree import Hierarchy, TreeNode, documents_of, join, nodes_of
 from ziggurat.layouts import ome_zarr
+from ziggurat.layouts.ome_blocks import VERSIONED, is_block
 from ziggurat.model import JSON, Multiscale
 from ziggurat.node import DictNode, parse_array_document
 from ziggurat.problems import LayoutError, OptionError, Problem
@@ -207,7 +208,7 @@ class _Upgrade:
         if isinstance(ome, Mapping) and "version" in ome:
             self._wrapped(path, ome, multiscales)
             return
-        moved = [key for key in ome_zarr.WRAPPED_KEYS if series.is_block(key, attributes.get(key)) and (key != "multiscales" or multiscales)]
+        moved = [key for key in ome_zarr.WRAPPED_KEYS if is_block(key, attributes.get(key)) and (key != "multiscales" or multiscales)]
         if not moved:
             return
         result = dict(attributes)
@@ -218,7 +219,7 @@ class _Upgrade:
             named = any(join(path, level.path) in self.newly_named for multiscale in multiscales for level in multiscale.levels)
         for key in moved:
             block = attributes[key]
-            if key in series.VERSIONED and isinstance(block, Mapping) and _older(block, version):
+            if key in VERSIONED and isinstance(block, Mapping) and _older(block, version):
                 result[key] = series.upgraded_block(key, block, version, path or "root", self.problems)
         if named and ome_zarr.FACTS[version].zarr_format == 2 and "_ARRAY_DIMENSIONS" not in result:
             result["_ARRAY_DIMENSIONS"] = [axis.name for axis in multiscales[0].axes]
@@ -236,7 +237,7 @@ class _Upgrade:
         block: dict[str, JSON] = {**ome, "version": version}
         if series.entries_of({"ome": ome}):
             block["multiscales"] = [self._entry(path, index, entry, multiscales) for index, entry in enumerate(series.entries_of({"ome": ome}))]
-        for key in series.VERSIONED:
+        for key in VERSIONED:
             held = ome.get(key)
             if isinstance(held, Mapping):
                 block[key] = series.upgraded_block(key, held, version, path or "root", self.problems)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ziggurat.conversion.rules import problem
 from ziggurat.conversion.tree import NOTHING
 from ziggurat.layouts import ome_transforms
+from ziggurat.layouts.ome_blocks import restated_block, with_indices
+from ziggurat.layouts.ome_facts import FACTS
 from ziggurat.layouts.series import parts
 from ziggurat.model import JSON, Axis, Multiscale, kind_of
 from ziggurat.problems import LayoutError, Problem
@@ -19,9 +21,6 @@ from ziggurat.problems import LayoutError, Problem
 Entry = dict[str, JSON]
 """One JSON object that a step returns; never one that it was given."""
 Version = tuple[int, int]
-
-VERSIONED = ("omero", "image-label", "plate", "well")
-"""Blocks that state the version beside `multiscales`, in 0.1 to 0.4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,41 +178,22 @@ def upgraded_block(name: str, block: Mapping[str, JSON], version: str, loc: str,
     """Returns `omero`, `image-label`, `plate` or `well` as `version` wants it; what it says of the data stays as it is."""
     if name == "plate" and parse_version(version) >= (0, 4):
         block = _plate_indices(block, loc, problems)
-    if parse_version(version) >= (0, 6):
-        return without(block, "version")
-    if parse_version(version) >= (0, 5):
-        if name == "omero":
-            return without(block, "version")
-        return restated(block, version) if "version" in block or name == "plate" else block
-    return restated(block, version) if "version" in block else block
+    return restated_block(name, block, FACTS[version], silent=True)
 
 
 def _plate_indices(plate: Mapping[str, JSON], loc: str, problems: list[Problem]) -> Mapping[str, JSON]:
     """Returns the plate with `rowIndex` and `columnIndex` in every well, from the names of its rows and columns."""
-    rows, columns = _names(plate.get("rows")), _names(plate.get("columns"))
+    result, nameless = with_indices(plate)
     wells = plate.get("wells")
-    if not isinstance(wells, list | tuple):
-        return plate
-    result: list[JSON] = []
-    for index, well in enumerate(wells):
-        row, _, column = str(well.get("path") if isinstance(well, Mapping) else "").partition("/")
-        if not isinstance(well, Mapping) or ("rowIndex" in well and "columnIndex" in well):
-            result.append(well)
-        elif row in rows and column in columns:
-            result.append({**well, "rowIndex": rows.index(row), "columnIndex": columns.index(column)})
-        else:
-            message = f"{well.get('path')!r} names no row and column of the plate"
-            problems.append(problem("UPG004", f"{loc}.plate.wells[{index}].path", message, "correct the path"))
-            result.append(well)
+    for index in nameless:
+        well = wells[index] if isinstance(wells, list | tuple) else None
+        message = f"{well.get('path') if isinstance(well, Mapping) else well!r} names no row and column of the plate"
+        problems.append(problem("UPG004", f"{loc}.plate.wells[{index}].path", message, "correct the path"))
     acquisitions = plate.get("acquisitions")
     if isinstance(acquisitions, list | tuple) and len(acquisitions) > 1:
         message = "the plate has several acquisitions; wells that do not say which image belongs to which are left as they are"
         problems.append(problem("UPG005", f"{loc}.plate.acquisitions", message, "add 'acquisition' to the images of the wells"))
-    return {**plate, "wells": result}
-
-
-def _names(items: JSON) -> list[str]:
-    return [str(item.get("name")) for item in items if isinstance(item, Mapping)] if isinstance(items, list | tuple) else []
+    return result
 
 
 def wrapped(attributes: Mapping[str, JSON], moved: Sequence[str], version: str) -> Entry:
@@ -243,21 +223,6 @@ def with_entries(attributes: Mapping[str, JSON], entries: Sequence[JSON]) -> Ent
     if isinstance(ome, Mapping) and "multiscales" in ome:
         return {**attributes, "ome": {**ome, "multiscales": list(entries)}}
     return {**attributes, "multiscales": list(entries)}
-
-
-def is_block(key: str, value: JSON) -> bool:
-    """True when an attribute is what OME means by its name, and no stranger's that is only called so.
-
-    >>> is_block("labels", ["cells"]), is_block("labels", {"en": "cells"}), is_block("bioformats2raw.layout", 3)
-    (True, False, True)
-    """
-    if key in ("labels", "series"):
-        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    if key == "multiscales":
-        return isinstance(value, list | tuple)
-    if key == "bioformats2raw.layout":
-        return isinstance(value, int)
-    return isinstance(value, Mapping)
 
 
 def axis_rank(axis: Axis) -> int:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 from xml.parsers import expat
 
-from ziggurat.layouts.ome_facts import FACTS, NAME, block_of, parsed_version
+from ziggurat.layouts.ome_facts import FACTS, LABELS, NAME, block_of, parsed_version
 from ziggurat.layouts.ports import Evidence, Member, Strength
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON
@@ -21,7 +21,6 @@ MAX_MEMBERS = 100_000
 """The largest plate has 1536 wells; with 49 fields each, 75,264 images."""
 MAX_PROBED = 10_000
 """Numbered images are asked for one by one, because not every store can list."""
-LABELS = "labels"
 
 _Found: TypeAlias = "tuple[tuple[Member, ...], tuple[Problem, ...]]"
 

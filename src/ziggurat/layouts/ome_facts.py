@@ -57,6 +57,8 @@ FACTS: Mapping[str, VersionFacts] = MappingProxyType(
 WRAPPED_KEYS = ("multiscales", "omero", "labels", "image-label", "plate", "well", "bioformats2raw.layout", "series")
 """What 0.5 moves below `ome`; every other key of the attributes is somebody else's. Source: formats.md 2.6."""
 LETTERS = "tczyx"
+LABELS = "labels"
+"""The group below an image that holds its label images."""
 
 
 def facts_of(version: str) -> VersionFacts:

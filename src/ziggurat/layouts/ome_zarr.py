@@ -5,13 +5,14 @@ Source: formats.md 2 and 15.2, 15.9, 15.11, 15.12; a version is a row of `FACTS`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from ziggurat.layouts import ome_collections
 from ziggurat.layouts import series as listed
+from ziggurat.layouts.ome_blocks import SHOWN, VERSIONED, gathered, is_block, restated_block, side_by_side
 from ziggurat.layouts.ome_facts import ABOUT, FACTS, LETTERS, NAME, WRAPPED_KEYS, VersionFacts, facts_of, parsed_version
 from ziggurat.layouts.ome_transforms import (
     DEFAULT_SYSTEM,
@@ -63,6 +64,7 @@ class OmeZarrLayout:
     versions: tuple[str, ...] = tuple(FACTS)
     drafts: tuple[str, ...] = tuple(facts.version for facts in FACTS.values() if facts.draft)
     keys: tuple[str, ...] = ("multiscales", "omero", "ome")
+    shown: tuple[str, ...] = SHOWN
 
     def containers(self, version: str) -> tuple[Container, ...]:
         return ("zarr3",) if facts_of(version).zarr_format == 3 else ("zarr2",)
@@ -82,6 +84,15 @@ class OmeZarrLayout:
 
     def members(self, node: Node) -> tuple[tuple[Member, ...], tuple[Problem, ...]]:
         return ome_collections.members(node)
+
+    def gathered(self, attributes: Mapping[str, JSON], *, version: str, absent: Collection[str] = ()) -> dict[str, JSON]:
+        return gathered(attributes, facts_of(version), absent)
+
+    def ungathered(self, attributes: Mapping[str, JSON]) -> dict[str, JSON]:
+        return {key: value for key, value in attributes.items() if key != "ome" and not (key in WRAPPED_KEYS and is_block(key, value))}
+
+    def side_by_side(self, paths: Sequence[str], *, version: str) -> dict[str, dict[str, JSON]]:
+        return side_by_side(paths, facts_of(version))
 
     def read(self, node: Node) -> tuple[tuple[Multiscale, ...], tuple[Problem, ...]]:
         found = locate(node) or _asked(node)
@@ -389,20 +400,30 @@ def _relocated(existing: Mapping[str, JSON], facts: VersionFacts, *, keep: bool)
     if not facts.wrapped:
         if "multiscales" in ome:
             root.pop("ome")
-            root.update({key: ome.pop(key) for key in WRAPPED_KEYS if key in ome})
+            moved = {key: ome.pop(key) for key in WRAPPED_KEYS if key in ome}
+            root.update({key: _restated(key, value, facts) for key, value in moved.items()})
             ome.pop("version", None)
             root.update({"ome": ome} if ome else {})
+        elif not keep:
+            root.update({key: _restated(key, root[key], facts, silent=True) for key in VERSIONED if key in root})
         return root, root
     if not keep and "version" in ome and parsed_version(ome["version"]) not in FACTS:
         raise LayoutError(f"ome.version {ome['version']!r}: not known, so it is never rewritten; write into a group of its own")
     block = ome if keep else {"version": facts.version, **_without(ome, "version")}
-    if "multiscales" not in ome and isinstance(root.get("multiscales"), (list, tuple)):
-        for key in WRAPPED_KEYS:
-            if key in root:
-                value = root.pop(key)
-                block[key] = _without(value, "version") if key == "omero" and isinstance(value, Mapping) else value
+    if not keep:
+        block.update({key: _restated(key, block[key], facts) for key in VERSIONED if key in block})
+    if "multiscales" not in ome:
+        moved_here = WRAPPED_KEYS if is_block("multiscales", root.get("multiscales")) else SHOWN
+        for key in moved_here:
+            if key in root and is_block(key, root[key]):
+                block[key] = _restated(key, root.pop(key), facts)
     root["ome"] = block
     return root, block
+
+
+def _restated(key: str, value: JSON, facts: VersionFacts, *, silent: bool = False) -> JSON:
+    """Returns what a key holds, a block with the version as it is wanted there."""
+    return restated_block(key, value, facts, silent=silent) if key in VERSIONED and isinstance(value, Mapping) else value
 
 
 def _without(value: Mapping[str, JSON], key: str) -> dict[str, JSON]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -189,6 +189,32 @@ class Linking(Writing, Protocol):
 
     @property
     def links(self) -> Literal[True]: ...
+
+
+@runtime_checkable
+class Gathering(Writing, Protocol):
+    """A layout that writes collections, too: what their groups say of the multiscales below them, in the words of a version."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Blocks of attributes that say of samples what no layout's geometry does (channels, colours of labels); layouts that
+        share them carry them to one another."""
+        ...
+
+    def gathered(self, attributes: Mapping[str, JSON], *, version: str, absent: Collection[str] = ()) -> dict[str, JSON]:
+        """Returns the attributes of a group of a collection of this layout as a version says them, every other key as it is.
+
+        `absent` are the paths below the group of members that are not there in what is written: no list names them.
+        """
+        ...
+
+    def ungathered(self, attributes: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Returns the attributes of a group of a collection without all that is this layout's."""
+        ...
+
+    def side_by_side(self, paths: Sequence[str], *, version: str) -> dict[str, dict[str, JSON]]:
+        """Returns what makes a collection of multiscales at these paths: path of a group -> its attributes; empty where there is no such thing."""
+        ...
 
 
 @runtime_checkable

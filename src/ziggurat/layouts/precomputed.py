@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -140,7 +140,17 @@ def _levels(volume: Volume, scale: JSON, index: int) -> tuple[list[Level], list[
     encoding = scale.get("encoding")
     if encoding not in ENCODINGS:
         problems.append(problem("PRE006", f"{loc}.encoding", f"is {encoding!r}; expected one of {', '.join(ENCODINGS)}", "correct it"))
-    return [_level(volume, scale, index, path, chunk) for chunk in usable], problems
+    first = _level(volume, scale, index, path, usable[0])
+    return [first, *(_chunked(first, chunk) for chunk in usable[1:])], problems
+
+
+def _chunked(level: Level, chunk: tuple[int, ...]) -> Level:
+    """Returns the level in other chunks: where it lies is the same."""
+    array = level.array
+    if array is None:
+        return level
+    lead = array.chunks[: len(array.chunks) - len(chunk)]
+    return replace(level, array=replace(array, chunks=lead + chunk, document={**(array.document or {}), "chunk": list(chunk)}))
 
 
 def _level(volume: Volume, scale: Mapping[str, JSON], index: int, path: str, chunk: tuple[int, ...]) -> Level:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ziggurat import layouts, transfer
-from ziggurat.conversion.across import Wish, conversion_plan
+from ziggurat.conversion.across import Wish
+from ziggurat.conversion.collected import collected_plan
 from ziggurat.model import Multiscale
 from ziggurat.node import Container
-from ziggurat.problems import OptionError
+from ziggurat.problems import NotFound, OptionError
+from ziggurat.pyramid.members import collection_at
 from ziggurat.pyramid.places import Place, place_of
 from ziggurat.transfer import ConversionResult
 
@@ -30,11 +32,15 @@ def convert(
     threads: int | None = None,
     allow_links: bool = False,
 ) -> ConversionResult:
-    """Writes the multiscale at a place in another layout: into a new store, or as documents over the same arrays.
+    """Writes the multiscale at a place, or a whole collection, in another layout: into a new store, or as documents over the same arrays.
 
     Samples move as encoded chunks wherever the target can read them as they are, and are decoded only where it cannot: into another
     container (N5 and Zarr), axes in another order. Unknown keys and foreign attributes come along; what the target has no place for
     is in `lost` of the result. Levels, scale, translation and axes are the same afterwards.
+
+    An OME image keeps its labels, a plate, a well and images side by side all of their members, where the target is OME-Zarr, too. Into a
+    layout that has no collections, every member becomes a multiscale at its own path; an image leaves its labels behind, and says so.
+    A collection of another layout (spatialdata, N5) becomes images side by side where the target knows them.
 
     Parameters
     ----------
@@ -46,7 +52,7 @@ def convert(
     layout
         Id of the layout, such as `"ome-zarr@0.5"`, `"cosem"` or `"geozarr"`; the newest version when it names none.
     multiscale
-        Which one, where a group holds several, as for `open`; all of them when not said.
+        Which one, where a group holds several, or the name of a member of a collection, as for `open`; all of them when not said.
     transpose
         Names of the axes in the order to store them in, such as `"cyx"`.
     container
@@ -88,11 +94,38 @@ def convert(
         raise OptionError("transpose: the samples are written anew, so it needs a target")
     if in_place and link:
         raise OptionError("link: level 0 stays where it is anyway when only documents change; say a target, or leave link out")
-    found = layouts.read(place.node)
-    if multiscale is not None:
-        found = replace(found, multiscales=(layouts.choose(found.multiscales, multiscale),))
-    plan = conversion_plan(place.node, found, Wish(layout, axes, link, in_place, container))
+    whole = place
+    place, found = _chosen(whole, multiscale)
+    if in_place and place is not whole:
+        raise OptionError(f"multiscale {multiscale!r}: a member is converted into a store of its own; say a target, or name its group as the source")
+    plan = collected_plan(place.node, found, Wish(layout, axes, link, in_place, container))
     return transfer.convert(place, plan, target, strict=strict, dry_run=dry_run, threads=threads)
+
+
+def _chosen(place: Place, which: int | str | Callable[[Multiscale], bool] | None) -> tuple[Place, layouts.ReadResult | None]:
+    """Returns the place of what is to be converted, and what it holds itself: None for a collection. Raises NotFound, OptionError."""
+    try:
+        found = layouts.read(place.node)
+    except NotFound:
+        collection = None if place.node.kind == "array" else collection_at(place, None)
+        if collection is None:
+            raise
+        if which is None:
+            return place, None
+        if callable(which):
+            raise OptionError("multiscale: a function chooses among the multiscales of one group, and this is a collection; say the name of a member") from None
+        member = collection.place(which)
+        return member, layouts.read(member.node)
+    if which is None:
+        return place, found
+    try:
+        return place, replace(found, multiscales=(layouts.choose(found.multiscales, which),))
+    except OptionError:
+        collection = collection_at(place, None) if isinstance(which, str) else None
+        if collection is None or which not in collection:
+            raise
+        member = collection.place(str(which))
+        return member, layouts.read(member.node)
 
 
 def _same(place: Place, target: object) -> bool:

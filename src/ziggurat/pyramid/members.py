@@ -74,6 +74,10 @@ class Collection(Mapping[str, Pyramid]):
 
     def member(self, name: str | int, *, chunks_like: Sequence[int] | None = None) -> Pyramid:
         """Opens one member, by name or by its number in order. Raises NoMember when there is none, and what `ziggurat.open` raises."""
+        return pyramid_at(read(self.place(name), self._layout)[0], chunks_like=chunks_like)
+
+    def place(self, name: str | int) -> Place:
+        """Returns where a member lies, by name or by its number in order. Raises NoMember when there is none."""
         if isinstance(name, int):
             names = tuple(self)
             if not -len(names) <= name < len(names):
@@ -82,7 +86,7 @@ class Collection(Mapping[str, Pyramid]):
         found = self._find(name)
         if found is None:
             raise NoMember(f"multiscale: {self.location} has no member {name!r}; {self.summary()}")
-        return pyramid_at(read(found, self._layout)[0], chunks_like=chunks_like)
+        return found
 
     def only(self, chunks_like: Sequence[int] | None = None) -> Pyramid:
         """Opens the single member. Raises OptionError where there are several, in one sentence that says how to choose; NotFound where there is none."""

@@ -19,13 +19,12 @@ TOLERANCE = 1e-9
 """Of one sample: coordinates that are stored as sums of steps are off by some units in the last place."""
 
 
-def read_again(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout]) -> tuple[Multiscale, ...]:
-    """Returns the multiscales that a reader finds in the documents of a plan. Raises NotFound, DocumentError."""
+def node_of(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]]) -> DictNode:
+    """Returns the documents of a plan as a node."""
     held: dict[str, Mapping[str, JSON] | bytes] = dict(documents)
     for name, content in plan.files.items():
         held[name] = content.encode("utf-8") if isinstance(content, str) else dumps(content, name)
-    node = DictNode(held, location=plan.to, values={path: small.values for path, small in plan.arrays.items()})
-    return layouts.read(node, plan.to, table).multiscales
+    return DictNode(held, location=plan.to, values={path: small.values for path, small in plan.arrays.items()})
 
 
 def proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> tuple[Problem, ...]:
@@ -33,30 +32,40 @@ def proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], ta
 
     Raises LayoutError when levels would be missing, or lie elsewhere, and the layout did not say that it has no words for places.
     """
-    if any(move.how == "linked" for move in plan.moves) or not plan.meant:
+    if any(move.how == "linked" for move in plan.moves):
         return ()
-    try:
-        found = read_again(plan, documents, table)
-    except (NotFound, DocumentError) as error:
-        raise LayoutError(f"{plan.to} cannot hold this: what would be written cannot be read again ({error}); take another layout") from error
-    placeless = any(p.rule == "LOSS001" for p in plan.lost)
+    root = node_of(plan, documents)
     told: list[Problem] = []
-    for i, meant in enumerate(plan.meant):
-        again = found[i] if i < len(found) else None
-        if again is None or again.n_levels != meant.n_levels:
-            n = 0 if again is None else again.n_levels
-            raise LayoutError(f"{plan.to} cannot hold series {meant.name or i}: of its {meant.n_levels} levels a reader would find {n}; take another layout")
-        if not placeless:
-            for old, new in zip(meant.levels, again.levels, strict=True):
-                _refuse_elsewhere(old, new, plan.to)
-        names, got = [axis.name for axis in meant.axes], [axis.name for axis in again.axes]
-        if names != got:
-            message = f"{plan.to} has no place for the names of the axes: a reader takes {', '.join(names)} for {', '.join(got)}"
-            told.append(problem("LOSS009", f"multiscales[{i}].axes", message, "say them when you open it, or take another layout"))
+    for path, meant in plan.meant.items():
+        start = f"{path}/" if path else ""
+        try:
+            found = layouts.read(root.child(path) if path else root, plan.to, table).multiscales
+        except (NotFound, DocumentError) as error:
+            raise LayoutError(f"{plan.to} cannot hold this: what would be written cannot be read again ({error}); take another layout") from error
+        placeless = any(p.rule == "LOSS001" and p.loc.startswith(start) for p in plan.lost)
+        told += _differences(meant, found, plan.to, start, placeless=placeless)
     return tuple(told)
 
 
-def _refuse_elsewhere(old: Level, new: Level, to: str) -> None:
+def _differences(meant: Sequence[Multiscale], found: Sequence[Multiscale], to: str, start: str, *, placeless: bool) -> list[Problem]:
+    told: list[Problem] = []
+    for i, series in enumerate(meant):
+        again = found[i] if i < len(found) else None
+        if again is None or again.n_levels != series.n_levels:
+            n = 0 if again is None else again.n_levels
+            what = f"{start}{series.name or i}"
+            raise LayoutError(f"{to} cannot hold series {what}: of its {series.n_levels} levels a reader would find {n}; take another layout")
+        if not placeless:
+            for old, new in zip(series.levels, again.levels, strict=True):
+                _refuse_elsewhere(old, new, to, start)
+        names, got = [axis.name for axis in series.axes], [axis.name for axis in again.axes]
+        if names != got:
+            message = f"{to} has no place for the names of the axes: a reader takes {', '.join(names)} for {', '.join(got)}"
+            told.append(problem("LOSS009", f"{start}multiscales[{i}].axes", message, "say them when you open it, or take another layout"))
+    return told
+
+
+def _refuse_elsewhere(old: Level, new: Level, to: str, start: str) -> None:
     for what in ("scale", "translation"):
         a: tuple[float, ...] | None = getattr(old, what)
         b: tuple[float, ...] | None = getattr(new, what)
@@ -65,4 +74,4 @@ def _refuse_elsewhere(old: Level, new: Level, to: str) -> None:
             b is None or not len(a) == len(b) == len(steps) or not all(abs(x - y) <= TOLERANCE * abs(s) for x, y, s in zip(a, b, steps, strict=True))
         ):
             hint = "a scale there is above 0; turn the axis round, or take another layout" if any(s <= 0 for s in steps) else "take another layout"
-            raise LayoutError(f"{to} cannot hold where level {old.path!r} lies: {what} {list(a)} would be read as {list(b or ())}; {hint}")
+            raise LayoutError(f"{to} cannot hold where level {start + old.path!r} lies: {what} {list(a)} would be read as {list(b or ())}; {hint}")

@@ -16,7 +16,12 @@ COMMON: tuple[Rule, ...] = (
     Rule("LOSS004", "NOTE", "The target has no place for a key that the source carries.", OURS),
     Rule("LOSS005", "NOTE", "A level that has no array is left out.", OURS),
     Rule("LOSS006", "NOTE", "The target holds one series in a group, and there are several.", OURS),
-    Rule("LOSS007", "NOTE", "What lies beside the levels is no part of the multiscale, and is not converted with it.", OURS),
+    Rule(
+        "LOSS007",
+        "NOTE",
+        "What lies beside the levels is no part of the multiscale, or is a member that the target cannot hold, and does not come along.",
+        OURS,
+    ),
     Rule("LOSS008", "NOTE", "The target cannot hold further coordinate systems.", OURS),
     Rule("LOSS009", "NOTE", "The target cannot hold the names of the axes.", OURS),
 )
