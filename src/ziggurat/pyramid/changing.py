@@ -13,7 +13,7 @@ from ziggurat.conversion.collected import collected_plan
 from ziggurat.model import Multiscale
 from ziggurat.node import Container
 from ziggurat.problems import NotFound, OptionError
-from ziggurat.pyramid.members import collection_at
+from ziggurat.pyramid.members import collection_at, place_of_member
 from ziggurat.pyramid.places import Place, place_of
 from ziggurat.transfer import ConversionResult
 
@@ -114,7 +114,7 @@ def _chosen(place: Place, which: int | str | Callable[[Multiscale], bool] | None
             return place, None
         if callable(which):
             raise OptionError("multiscale: a function chooses among the multiscales of one group, and this is a collection; say the name of a member") from None
-        member = collection.place(which)
+        member = place_of_member(collection, which)
         return member, layouts.read(member.node)
     if which is None:
         return place, found
@@ -124,7 +124,7 @@ def _chosen(place: Place, which: int | str | Callable[[Multiscale], bool] | None
         collection = collection_at(place, None) if isinstance(which, str) else None
         if collection is None or which not in collection:
             raise
-        member = collection.place(str(which))
+        member = place_of_member(collection, str(which))
         return member, layouts.read(member.node)
 
 

@@ -74,19 +74,7 @@ class Collection(Mapping[str, Pyramid]):
 
     def member(self, name: str | int, *, chunks_like: Sequence[int] | None = None) -> Pyramid:
         """Opens one member, by name or by its number in order. Raises NoMember when there is none, and what `ziggurat.open` raises."""
-        return pyramid_at(read(self.place(name), self._layout)[0], chunks_like=chunks_like)
-
-    def place(self, name: str | int) -> Place:
-        """Returns where a member lies, by name or by its number in order. Raises NoMember when there is none."""
-        if isinstance(name, int):
-            names = tuple(self)
-            if not -len(names) <= name < len(names):
-                raise NoMember(f"multiscale: number {name} does not exist; {self.summary()}")
-            name = names[name]
-        found = self._find(name)
-        if found is None:
-            raise NoMember(f"multiscale: {self.location} has no member {name!r}; {self.summary()}")
-        return found
+        return pyramid_at(read(place_of_member(self, name), self._layout)[0], chunks_like=chunks_like)
 
     def only(self, chunks_like: Sequence[int] | None = None) -> Pyramid:
         """Opens the single member. Raises OptionError where there are several, in one sentence that says how to choose; NotFound where there is none."""
@@ -150,6 +138,19 @@ class Collection(Mapping[str, Pyramid]):
                 problem("COL001", "", f"{missing}, though the collection lists it", "restore it, or take it off the list") if found is None else found
             )
         return self._below[name]
+
+
+def place_of_member(collection: Collection, name: str | int) -> Place:
+    """Returns where a member lies, by name or by its number in order. Raises NoMember when there is none."""
+    if isinstance(name, int):
+        names = tuple(collection)
+        if not -len(names) <= name < len(names):
+            raise NoMember(f"multiscale: number {name} does not exist; {collection.summary()}")
+        name = names[name]
+    found = collection._find(name)
+    if found is None:
+        raise NoMember(f"multiscale: {collection.location} has no member {name!r}; {collection.summary()}")
+    return found
 
 
 def collection_at(place: Place, layout: str | None) -> Collection | None:
