@@ -280,8 +280,8 @@ def cases(n, seed):
         yield Grids(shapes, ((1,) * ndim, *ladder), source_chunks, (written[0] if rng.random() < 0.5 else None, *written[1:]))
 
 
-def check_nested(grids, tiles):
-    """No window of the next level lies in two tiles, no written chunk does, and a footprint is a whole number of tiles below."""
+def check_nested(grids, tiles, joins=False):
+    """No window of the next level lies in two tiles (but where they are joined), no written chunk does, and a footprint is whole tiles below."""
     for k, (shape, tile) in enumerate(zip(grids.shapes, tiles, strict=True)):
         for a, (n, t) in enumerate(zip(shape, tile, strict=True)):
             inner = range(t, n, t)
@@ -289,7 +289,7 @@ def check_nested(grids, tiles):
                 assert all(cut % grids.chunks[k][a] == 0 for cut in inner)
             if k + 1 < len(grids.shapes):
                 f, up = grids.factors[k + 1][a], tiles[k + 1][a]
-                assert all(cut % f == 0 for cut in inner)
+                assert joins or all(cut % f == 0 for cut in inner)
                 assert all((cut * f) % t == 0 for cut in range(up, grids.shapes[k + 1][a], up))
 
 
@@ -298,8 +298,20 @@ def test_tiles_nest_exactly():
         for cut in itertools.islice(candidates(grids, straddling=False), 4):
             tiles, whole = cut.tiles, cut.whole_chunks
             check_nested(grids, tiles)
+            assert not cut.joins
             if whole:
                 assert all(t % c == 0 or t >= n for t, c, n in zip(tiles[0], grids.source_chunks, grids.shapes[0], strict=True))
+
+
+def test_joined_tiles_nest_and_hold_no_more_than_others():
+    n_joined = 0
+    for grids in cases(150, seed=3):
+        joined, *others = itertools.islice(candidates(grids, straddling=False, joining=True), 2)
+        check_nested(grids, joined.tiles, joined.joins)
+        if joined.joins:
+            n_joined += 1
+            assert all(math.prod(a) <= math.prod(b) for a, b in zip(joined.tiles, others[0].tiles, strict=True))
+    assert n_joined > 10
 
 
 def test_reads_are_what_a_brute_force_count_says():
@@ -323,8 +335,16 @@ def test_roots_come_depth_first():
 
 def test_a_large_base_is_not_cut_into_tasks_of_base_tiles():
     # levels 1 and 2 have 27 tiles: few, but enough; tasks of 64^3 would stash a quarter of the base
-    large, small = (plan(zarr_base((n,) * 3, (64,) * 3), factors=[(f,) * 3 for f in (2, 3, 2)], threads=2).passes[0] for n in (1024, 256))
+    ladder = [(f,) * 3 for f in (2, 3, 2)]
+    large, small = (plan(zarr_base((n,) * 3, (64,) * 3, dtype="float32"), factors=ladder, threads=2).passes[0] for n in (1024, 256))
     assert (large.tiles[1], large.root, small.root) == ((192,) * 3, 2, 0)
+
+
+def test_where_sums_are_joined_a_tile_is_a_chunk_for_any_factor():
+    for factors in ([(2,) * 3, (3,) * 3, (2,) * 3], [(3,) * 3] * 3):
+        joined = plan(zarr_base((1024,) * 3, (64,) * 3), factors=factors, threads=2).passes[0]
+        assert joined.joins and not joined.straddles and joined.root == 1
+        assert set(joined.tiles[:3]) == {(64,) * 3}
 
 
 def test_planes_to_cubes_with_little_memory_read_chunks_again_and_say_so():

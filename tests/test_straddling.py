@@ -22,17 +22,28 @@ FLOATS[RNG.random(FLOATS.shape) < 0.02] = np.nan
 FLOATS[40:70, 20:90] = np.nan
 
 WIDE = RNG.integers(0, 65536, (130, 110, 90), dtype=np.uint16)
+PLANE = RNG.integers(0, 65536, (700, 600), dtype=np.uint16)
+JOINED = {
+    "factor 3": (PLANE, (40,) * 2, {"chunks": 40, "factors": 3}),
+    "odd chunks": (WIDE, (37,) * 3, {"chunks": 37, "threads": 1}),
+    "ladder": (PLANE % 999, (32,) * 2, {"chunks": 32, "factors": [(2, 2), (3, 3), (2, 5)], "threads": 4}),
+    "signed": (WIDE.astype(np.int16), (32, 40, 30), {"chunks": (16, 20, 45), "factors": [(3, 1, 2), (1, 3, 1), (5, 1, 2)], "levels": 4}),
+    "64 bits": (WIDE.astype(np.int64) << 30, (50,) * 3, {"chunks": 8, "factors": (3, 3, 3), "levels": 3}),
+    "one axis": (WIDE[:, 0, 0], (17,), {"chunks": 17, "factors": 3}),
+    "one tile": (WIDE, (50,) * 3, {"chunks": 16, "factors": 3}),
+    "shards": (PLANE, (40,) * 2, {"chunks": 40, "shards": 80, "factors": 3}),
+}
 CASES = {
-    "windows straddle too": (WIDE, (50,) * 3, {"chunks": 16, "factors": 3}),
-    "windows straddle, small values": (WIDE % 999, (50,) * 3, {"chunks": 16, "factors": 3, "threads": 4}),
-    "windows straddle, signed": (WIDE.astype(np.int16), (50,) * 3, {"chunks": (16, 8, 16), "factors": [(3, 3, 3), (2, 2, 1)], "levels": 3}),
-    "windows straddle, 64 bits": (WIDE.astype(np.int64) << 30, (50,) * 3, {"chunks": 8, "factors": (3, 3, 3), "levels": 3}),
+    "windows straddle too": (PLANE, (50,) * 2, {"chunks": 16, "factors": 3}),
+    "windows straddle, small values": (PLANE % 999, (50,) * 2, {"chunks": 16, "factors": 3, "threads": 4}),
+    "windows straddle, signed": (PLANE.astype(np.int16), (50,) * 2, {"chunks": (16, 8), "factors": [(3, 3), (2, 1), (5, 3)], "levels": 4}),
+    "windows straddle, 64 bits": (PLANE.astype(np.int64) << 30, (50,) * 2, {"chunks": 8, "factors": 3, "levels": 3}),
     "10 to 8": (SMALL, (10,) * 3, {"chunks": 8}),
     "one thread": (SMALL, (10,) * 3, {"chunks": 8, "threads": 1}),
     "four threads": (SMALL, (10,) * 3, {"chunks": 8, "threads": 4}),
     "odd chunks": (SMALL, (11, 14, 5), {"chunks": 8}),
     "smaller chunks": (ODD[..., 0], (5, 7), {"chunks": 8}),
-    "ladder": (ODD, (10,) * 3, {"chunks": 8, "factors": [(2, 3, 2), (3, 1, 2), (2, 2, 2)]}),
+    "ladder": (PLANE, (50,) * 2, {"chunks": 16, "factors": [(2, 3), (3, 1), (2, 2)]}),
     "one level": (SMALL, (10,) * 3, {"chunks": 8, "levels": 2}),
     "shards": (SMALL, (10,) * 3, {"chunks": 8, "shards": 16}),
     "signed": (SMALL.astype(np.int16), (10,) * 3, {"chunks": 8}),
@@ -55,6 +66,27 @@ def test_means_are_exact_where_grids_do_not_nest_and_each_chunk_is_read_once(tmp
     check_means(result, base)
     check_counts(result)
     assert result.n_chunk_reads == math.prod(-(-n // c) for n, c in zip(base.shape, chunks, strict=True))
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_windows_in_several_tiles_are_joined_at_every_level(tmp_path, name):
+    base, chunks, options = JOINED[name]
+    result = in_place(tmp_path / "g.zarr", base, chunks, **options)
+    one = result.plan.passes[0]
+    assert one.joins and not one.straddles and one.tiles[0] == tuple(min(c, n) for c, n in zip(chunks, base.shape, strict=True))
+    check_means(result, base)
+    check_counts(result)
+    assert result.n_chunk_reads == math.prod(-(-n // c) for n, c in zip(base.shape, chunks, strict=True))
+
+
+def test_a_copy_is_joined_too(tmp_path):
+    """Stored chunks are copied, or encoded anew, and folded by the way."""
+    path = zarr_group(tmp_path / "g.zarr", PLANE, (40,) * 2)
+    for name, options in (("same", {}), ("anew", {"codecs": "zstd 1"})):
+        result = zg.build(f"{path}/0", tmp_path / f"{name}.zarr", axes="yx", kind="image", factors=3, **options)
+        assert result.plan.passes[0].joins
+        check_counts(result)
+        check_means(result, PLANE)
 
 
 @pytest.mark.parametrize(("reduction", "function"), [("stride", lambda b: b.flat[0]), ("max", np.max), ("mode", most_frequent)])
@@ -93,13 +125,18 @@ def test_workers_that_share_nothing_read_borders_again_and_the_plan_says_how_oft
 
 
 def test_joined_windows_in_any_order_and_by_anyone(tmp_path):
-    options = {"chunks": 8, "factors": 3, "levels": 3}
-    here = in_place(tmp_path / "h" / "g.zarr", WIDE, (50,) * 3, threads=3, **options)
-    with ThreadPoolExecutor(2) as executor:
-        there = in_place(tmp_path / "t" / "g.zarr", WIDE, (50,) * 3, executor=executor, **options)
-    assert here.plan.passes[0].joins and here.n_chunk_reads == 18
-    assert there.n_chunk_reads == there.plan.passes[0].n_lone_reads > 18
-    assert digest(tmp_path / "h") == digest(tmp_path / "t")
+    base = PLANE
+    for stored, factors, chunks, straddles in ((50, (3, 3), 16, True), (20, (3, 1), (8, 40), False)):
+        options = {"chunks": chunks, "factors": factors, "levels": 3}
+        one, two = tmp_path / f"one{stored}", tmp_path / f"two{stored}"
+        here = in_place(one / "g.zarr", base, (stored,) * base.ndim, threads=3, **options)
+        with ThreadPoolExecutor(2) as executor:
+            there = in_place(two / "g.zarr", base, (stored,) * base.ndim, executor=executor, **options)
+        found, n = here.plan.passes[0], math.prod(-(-n // stored) for n in base.shape)
+        assert found.joins and found.straddles is straddles and found.root and here.n_chunk_reads == n
+        assert there.n_chunk_reads == (there.plan.passes[0].n_lone_reads or n)
+        assert (there.n_chunk_reads > n) is straddles
+        assert digest(one) == digest(two)
 
 
 def test_only_sums_of_integers_are_joined(tmp_path):
@@ -112,7 +149,9 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("options", [{"chunks": 8}, {"chunks": 8, "shards": 16}], ids=["plain", "shards"])
+@pytest.mark.parametrize(
+    "options", [{"chunks": 8}, {"chunks": 8, "shards": 16}, {"chunks": (10, 70, 50), "factors": (3, 1, 1)}], ids=["plain", "shards", "joined"]
+)
 @pytest.mark.parametrize("n", [1, 20, 50])
 def test_a_stopped_build_goes_on_in_either_way_and_ends_in_the_same_bytes(tmp_path, n, options):
     base = SMALL
@@ -165,7 +204,7 @@ def test_less_memory_cuts_stored_chunks_and_gives_the_same_bytes(tmp_path):
 def test_copies_and_nesting_grids_do_not_straddle(tmp_path):
     path = zarr_group(tmp_path / "g.zarr", SMALL, (10,) * 3)
     assert not zg.plan(path, tmp_path / "o.zarr", axes="zyx", kind="image", chunks=8).passes[0].straddles
-    for chunks in (10, 20, 30):
+    for chunks in (10, 20, 40):
         assert not zg.plan(path, axes="zyx", kind="image", chunks=chunks).passes[0].straddles
 
 

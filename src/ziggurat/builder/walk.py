@@ -20,7 +20,7 @@ from ziggurat.builder.readers import Copier
 from ziggurat.builder.tasks import Crew, Index, Step, Tallies, Tally, coverage_key, level_of, side_keys
 from ziggurat.chunkio import AnyArray, ChunkReader, ChunkWriter, fill_scalar
 from ziggurat.planner import BuildPlan, Pass, weighing_of
-from ziggurat.planner.tiles import Shape, hit, order, sweep
+from ziggurat.planner.tiles import Shape, cuts_windows, hit, order, sweep
 from ziggurat.reductions import Bounded, Carry, Counts, Folding, Paired, coverage
 
 Box = tuple[tuple[int, int], ...]
@@ -56,6 +56,17 @@ class _Stretch(NamedTuple):
     """True when it begins the chunk."""
 
 
+class _Child(NamedTuple):
+    """A tile below another one."""
+
+    offset: Index
+    """From the first one below."""
+    place: tuple[slice, ...]
+    """Where in the tile its windows lie."""
+    lead: Index
+    """Samples of its first windows that lie in its neighbours; empty when windows lie in one tile."""
+
+
 class _Local(threading.local):
     """Reused buffers of one thread, and its own tally."""
 
@@ -86,6 +97,7 @@ class Walk:
         self._factors = [level.factors for level in plan.levels[: one.top + 1]]
         self._cumulative = [level.cumulative for level in plan.levels[: one.top + 1]]
         self._tiles = one.tiles
+        self._joined = frozenset(k for k in range(1, one.top + 1) if one.joins and self._cuts_windows(k))
         self._emits = frozenset(k for k in one.emits if k or plan.base == "encoded")
         self._fill = {k: _fill_of(writers[k], plan) for k in self._emits}
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
@@ -101,8 +113,12 @@ class Walk:
         self._tallies = Tallies()
         # geometry that is asked for again and again; two threads may both work out an entry, which is the same
         self._stretched: dict[tuple[int, int, int], tuple[_Stretch, ...]] = {}
-        self._nests: dict[tuple[int, Shape], tuple[tuple[Index, tuple[slice, ...]], ...]] = {}
+        self._nests: dict[tuple[int, Shape], tuple[_Child, ...]] = {}
         self._counted: dict[tuple[int, int, int, int], tuple[tuple[slice, int], ...]] = {}
+
+    def _cuts_windows(self, k: int) -> bool:
+        """True when a window of level `k` may lie in several tiles below."""
+        return (self._pass.straddles and k == 1) or cuts_windows(self._tiles[k - 1], self._factors[k], self._shapes[k - 1])
 
     @property
     def hands_up(self) -> bool:
@@ -135,7 +151,7 @@ class Walk:
     def restored(self, root: Index, data: bytes) -> Carry:
         """Returns what a root gave, from the bytes of its stash; weights are there when bytes are left for them."""
         k = self._pass.root
-        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(self.box(k, root), self._factors[k + 1], strict=True))
+        shape = self._n_windows(k + 1, self.box(k, root))
         n = math.prod(shape)
         values, at = [], 0
         for dtype in self._bound.carry_dtypes(k + 1):
@@ -177,6 +193,14 @@ class Walk:
         """Returns where in tile `i` of level `k` the windows of a child tile lie."""
         parts = zip(self.box(k - 1, child), self._factors[k], i, self._tiles[k], strict=True)
         return tuple(slice(low // f - x * t, -(-high // f) - x * t) for (low, high), f, x, t in parts)
+
+    def _n_windows(self, k: int, box: Box) -> Shape:
+        """Returns per axis in how many windows of level `k` a box of the level below lies."""
+        return tuple(-(-high // f) - low // f for (low, high), f in zip(box, self._factors[k], strict=True))
+
+    def _lead(self, k: int, box: Box) -> Index:
+        """Returns per axis how many samples of the first window of level `k` lie before a box of the level below."""
+        return tuple(low % f for (low, _), f in zip(box, self._factors[k], strict=True)) if k in self._joined else ()
 
     def _counts(self, k: int, box: Box) -> Counts:
         """Returns per axis (slice inside the tile, base samples per window): whole windows, then the partial one."""
@@ -304,24 +328,41 @@ class Walk:
         dtypes = self._bound.carry_dtypes(k)
         out = Carry(tuple(self._buffer((k, n), shape, d) for n, d in enumerate(dtypes)))
         first = [low * f // t for (low, _), f, t in zip(box, self._factors[k], self._tiles[k - 1], strict=True)]
-        for offset, place in self._nest(k, shape):
+        joined = k in self._joined
+        for value in out.values if joined else ():
+            value.fill(0)
+        span = tuple([min(high * f, n) - low * f for (low, high), f, n in zip(box, self._factors[k], self._shapes[k - 1], strict=True)])
+        for offset, place, lead in self._nest(k, span):
             carry = self._make(k - 1, tuple([a + b for a, b in zip(first, offset, strict=True)]))
-            weights = self._bound.fold(k, carry, self._factors[k], tuple([v[place] for v in out.values]))
+            places = tuple([v[place] for v in out.values])
+            if joined:
+                carry.lead = lead
+                for part, here in zip(self._given(k, carry, places[0].shape).values, places, strict=True):
+                    np.add(here, part, out=here)
+                continue
+            weights = self._bound.fold(k, carry, self._factors[k], places)
             if weights is not None:
                 self._add_weights(k, i, place, weights, out)
         self._emit(k, i, out)
         return out
 
-    def _nest(self, k: int, shape: Shape) -> tuple[tuple[Index, tuple[slice, ...]], ...]:
-        """Returns the children of a tile of `shape` at level `k`: their offset from the first one, and where their windows lie in the tile."""
-        found = self._nests.get((k, shape))
+    def _given(self, k: int, carry: Carry, shape: Shape) -> Carry:
+        """Returns what samples give to level `k`; valid until this thread's next one for that level."""
+        most = tuple(t // f + 2 for t, f in zip(self._tiles[k - 1], self._factors[k], strict=True))
+        n = math.prod(shape)
+        values = tuple(self._buffer(("given", k, i), most, d).reshape(-1)[:n].reshape(shape) for i, d in enumerate(self._bound.carry_dtypes(k)))
+        return Carry(values, self._bound.fold(k, carry, self._factors[k], values))
+
+    def _nest(self, k: int, span: Shape) -> tuple[_Child, ...]:
+        """Returns the children of a tile of level `k` over `span` samples of the level below."""
+        found = self._nests.get((k, span))
         if found is None:
             axes = []
-            for n, f, t in zip(shape, self._factors[k], self._tiles[k - 1], strict=True):
-                step = t // f
-                axes.append([(x, slice(start, min(start + step, n))) for x, start in enumerate(range(0, n, step))])
-            found = tuple((tuple(x for x, _ in some), tuple(place for _, place in some)) for some in itertools.product(*axes))
-            self._nests[k, shape] = found
+            for n, f, t in zip(span, self._factors[k], self._tiles[k - 1], strict=True):
+                axes.append([(x, slice(low // f, -(-min(low + t, n) // f)), low % f) for x, low in enumerate(range(0, n, t))])
+            joined = k in self._joined
+            children = [_Child(*(tuple(v) for v in zip(*some, strict=True))) for some in itertools.product(*axes)]
+            found = self._nests[k, span] = tuple(children if joined else [child._replace(lead=()) for child in children])
         return found
 
     @property
@@ -341,8 +382,9 @@ class Walk:
 
     def _contribution(self, k: int, i: Index, carry: Carry) -> Carry:
         """Returns what a tile gives to its parent, in arrays of its own."""
-        shape = tuple(-(-(high - low) // f) for (low, high), f in zip(self.box(k, i), self._factors[k + 1], strict=True))
-        values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k + 1))
+        box = self.box(k, i)
+        carry.lead = self._lead(k + 1, box)
+        values = tuple(np.empty(self._n_windows(k + 1, box), d) for d in self._bound.carry_dtypes(k + 1))
         weights = self._bound.fold(k + 1, carry, self._factors[k + 1], values)
         return Carry(values, weights)
 
@@ -356,16 +398,25 @@ class Walk:
             parent = self._parent(k, i)
             entry = self._entry(k + 1, parent)
             place = self._place(k + 1, parent, i)
-            for whole, part in zip(entry.carry.values, given.values, strict=True):
-                whole[place] = part
-            if given.weights is not None:
-                with entry.lock:
-                    self._add_weights(k + 1, parent, place, given.weights, entry.carry)
+            self._put(k + 1, parent, place, given, entry)
             if not self._is_complete(k + 1, parent, entry):
                 return None
             k, i = k + 1, parent
             given = self._finish(k, i, entry)
         return i, given
+
+    def _put(self, k: int, i: Index, place: tuple[slice, ...], given: Carry, entry: _Pending) -> None:
+        """Puts what a tile gives to the shared tile above into its place; windows at its borders may be others' as well."""
+        if k in self._joined:
+            with entry.lock:
+                for whole, part in zip(entry.carry.values, given.values, strict=True):
+                    np.add(whole[place], part, out=whole[place])
+            return
+        for whole, part in zip(entry.carry.values, given.values, strict=True):
+            whole[place] = part
+        if given.weights is not None:
+            with entry.lock:
+                self._add_weights(k, i, place, given.weights, entry.carry)
 
     def _finish(self, k: int, i: Index, entry: _Pending) -> Carry | None:
         """Writes a complete shared tile; returns what its parent gets, None at the top."""
@@ -386,7 +437,7 @@ class Walk:
                 values = spare.pop() if spare else ()
                 if not values or values[0].shape[: len(shape)] != shape:
                     values = tuple(np.empty(shape, d) for d in self._bound.carry_dtypes(k))
-                for value in values if self._pass.joins else ():
+                for value in values if k in self._joined else ():
                     value.fill(0)
                 entry = _Pending(Carry(values), left)
                 self._pending[(k, i)] = entry
@@ -468,11 +519,8 @@ class Walk:
     def _folded(self, box: Box) -> Carry:
         """Returns what base samples give to level 1; valid until this thread's next one."""
         carry = self._base(box)
-        if self._pass.joins:
-            carry.lead = tuple(low % f for (low, _), f in zip(box, self._factors[1], strict=True))
-        shape = tuple(-(-high // f) - low // f for (low, high), f in zip(box, self._factors[1], strict=True))
-        values = tuple(self._buffer(("given", n), shape, d) for n, d in enumerate(self._bound.carry_dtypes(1)))
-        return Carry(values, self._bound.fold(1, carry, self._factors[1], values))
+        carry.lead = self._lead(1, box)
+        return self._given(1, carry, self._n_windows(1, box))
 
     def _paste(self, i: Index, reached: Box, given: Carry, entry: _Pending) -> None:
         """Puts the part of what base samples give to level 1 that lies in a tile there into its place."""
@@ -480,16 +528,8 @@ class Walk:
         part = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(reached, own, strict=True))
         inside = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, reached, strict=True))
         place = tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, own, strict=True))
-        if self._pass.joins:
-            with entry.lock:  # windows at the borders are others' as well
-                for whole, values in zip(entry.carry.values, given.values, strict=True):
-                    np.add(whole[place], values[inside], out=whole[place])
-            return
-        for whole, values in zip(entry.carry.values, given.values, strict=True):
-            whole[place] = values[inside]
-        if given.weights is not None:
-            with entry.lock:
-                self._add_weights(1, i, place, given.weights[inside], entry.carry)
+        weights = None if given.weights is None else given.weights[inside]
+        self._put(1, i, place, Carry(tuple(v[inside] for v in given.values), weights), entry)
 
     # --- output
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ziggurat.planner.table import size_text
-from ziggurat.planner.tiles import Cut, Grids, Pass, Shape, candidates, clip, count_reads, n_begun, n_tiles, root_level
+from ziggurat.planner.tiles import Cut, Grids, Pass, Shape, candidates, clip, count_reads, cuts_windows, n_begun, n_tiles, n_touched, root_level
 from ziggurat.problems import PlanError
 from ziggurat.reductions import Folding, joins_parts
 
@@ -100,12 +100,15 @@ def peak_bytes(work: Work, folding: Folding | None, cut: Cut, emits: Sequence[in
     if work.masks:
         per_thread += samples[0] * (item + 2 + work.beside_bytes)
     per_thread += sum(samples[k] * carry_bytes(work, folding, k) for k in range(1, shared_from))
+    for k in range(1, shared_from) if cut.joins else ():
+        if cuts_windows(tiles[k - 1], work.factors[k], shapes[k - 1]):
+            per_thread += n_touched(clip(tiles[k - 1], shapes[k - 1]), work.factors[k]) * carry_bytes(work, folding, k)
     per_thread += (len(emits) + 2) * math.prod(work.chunks) * work.written_bytes
     shared = 0
     for k in range(shared_from, len(tiles)):
         n_open = n_begun(shapes, work.factors, tiles, k, threads) if cut.straddles else min(n_tiles(shapes[k], tiles[k]), threads + 1)
         shared += n_open * samples[k] * carry_bytes(work, folding, k)
-        given = samples[k - 1] // max(1, math.prod(work.factors[k])) * carry_bytes(work, folding, k)
+        given = n_touched(clip(tiles[k - 1], shapes[k - 1]), work.factors[k]) * carry_bytes(work, folding, k)
         per_thread += 2 * given if k == shared_from else 0
         shared += 0 if k == shared_from else given
     return PROCESS_BYTES + threads * per_thread + shared + _open_shards(work, tiles, emits, threads)

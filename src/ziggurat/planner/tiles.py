@@ -5,7 +5,8 @@ does not write has no chunk. Where a tile would pass the level's end, it is the 
 
 Where that makes giants (stored chunks of 100, written ones of 64), tiles of level 0 may *straddle* those of level 1: `t[1]` then
 leaves the tile below out, windows still lie in one tile of each level, and a tile of level 1 waits for all that reach into it.
-Integer sums may besides be *joined*: `t[0]` is the stored chunk then, and what several of them hold of a window is added up in level 1.
+Integer sums may besides be *joined*: the factor of the next level is then left out, so a window may lie in several tiles, and what
+each holds of it is added in the level above. A tile is a chunk then, for any factor.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+MOST_PARTIAL = 1.3
+"""Where tiles widened to whole windows are larger than this many times themselves (planes), too many windows would be joined."""
 MAX_SAMPLES = 2**46
 """Above this a tile is nonsense (mutually prime grids); arithmetic stops early."""
 
@@ -49,7 +52,7 @@ class Pass:
     straddles: bool = False
     """True when a tile of level 0 may lie in several tiles of level 1, which the threads of a process make together."""
     joins: bool = False
-    """True when a window may lie in several tiles of level 0 too; what each holds of it is added, in any order."""
+    """True when a window may lie in several tiles of the level below; what each holds of it is added, in any order."""
     n_lone_reads: int = 0
     """Stored chunks that are read when every root is made on its own, as workers of an executor do; 0: as many as otherwise."""
     what: str = "walk"
@@ -69,24 +72,38 @@ def n_tiles(shape: Shape, tile: Shape) -> int:
     return math.prod(-(-n // t) for n, t in zip(shape, tile, strict=True))
 
 
-def nest(grids: Grids, first: Shape, *, straddling: bool = False) -> tuple[Shape, ...]:
-    """Returns the tile shape of every level above a level-0 tile of (at least) `first`; `straddling`: which level 1 need not hold whole.
+def nest(grids: Grids, first: Shape, *, straddling: bool = False, joining: bool = False) -> tuple[Shape, ...]:
+    """Returns the tile shape of every level above a level-0 tile of (at least) `first`.
+
+    `straddling`: which level 1 need not hold whole; `joining`: windows may lie in several tiles.
 
     >>> g = Grids(((100,), (50,), (25,)), ((1,), (2,), (2,)), (37,), (None, (37,), (37,)))
     >>> nest(g, (74,))
     ((74,), (50,), (25,))
     >>> nest(Grids(((1000,), (500,)), ((1,), (2,)), (100,), (None, (64,))), (100,), straddling=True)
     ((100,), (64,))
+    >>> nest(Grids(((999,), (333,), (111,)), ((1,), (3,), (3,)), (64,), (None, (64,), (64,))), (64,), joining=True)
+    ((64,), (64,), (64,))
+    >>> nest(Grids(((999,), (333,), (111,)), ((1,), (3,), (3,)), (64,), (None, (8,), (8,))), (64,), straddling=True, joining=True)
+    ((64,), (24,), (8,))
     """
     top = len(grids.shapes) - 1
-    tiles = [_capped(first, _factor(grids, 1, top), grids.shapes[0])]
-    for k in range(1, top + 1):
+    tiles: list[Shape] = []
+    for k in range(top + 1):
         ahead = _factor(grids, k + 1, top)
-        chunk = grids.chunks[k] or (1,) * len(ahead)
-        below = (1 if straddling and k == 1 else t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
-        wanted = tuple(math.lcm(c, g, b) for c, g, b in zip(chunk, ahead, below, strict=True))
-        tiles.append(_capped(wanted, ahead, grids.shapes[k]))
+        wanted = first
+        if k:
+            chunk = grids.chunks[k] or (1,) * len(ahead)
+            below = (1 if straddling and k == 1 else t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
+            wanted = tuple(math.lcm(c, b) for c, b in zip(chunk, below, strict=True))
+        if joining and _joins_well(wanted, ahead):
+            ahead = (1,) * len(ahead)
+        tiles.append(_capped(tuple(math.lcm(t, f) for t, f in zip(wanted, ahead, strict=True)), ahead, grids.shapes[k]))
     return tuple(tiles)
+
+
+def _joins_well(tile: Shape, ahead: Shape) -> bool:
+    return math.prod((t + 2 * (f - 1)) / t for t, f in zip(tile, ahead, strict=True) if t % f) <= MOST_PARTIAL
 
 
 def _factor(grids: Grids, k: int, top: int) -> Shape:
@@ -108,32 +125,23 @@ class Cut:
     joins: bool = False
 
 
-HOT_SAMPLES = 1 << 20
-"""A tile of level 0 above this is put together in memory, not in a core's cache (2 MiB of 16-bit samples)."""
-MOST_PARTIAL = 1.3
-"""Where chunks widened to whole windows are larger than this many times themselves (planes), too many windows would be joined."""
-
-
 def candidates(grids: Grids, *, straddling: bool, joining: bool = False) -> Iterator[Cut]:
     """Yields the ways to cut a pass, best first: whole stored chunks, then ever smaller tiles that cut stored chunks.
 
     `straddling`: tiles of level 0 may lie in several tiles of level 1, which is better where nested tiles would hold more of
-    level 1 at once than all tiles that are then begun and not complete. `joining`: so may windows, which is better where tiles
-    of whole windows would be put together in memory.
+    level 1 at once than all tiles that are then begun and not complete. `joining`: windows may lie in several tiles, which is
+    better where tiles of whole windows would be larger: put together in memory instead of a core's cache, and few.
     """
     top = len(grids.shapes) - 1
     one = (1,) * len(grids.shapes[0])
     ahead, own = _factor(grids, 1, top), grids.chunks[0] or one
-    whole = tuple(math.lcm(c, f, o) for c, f, o in zip(grids.source_chunks, ahead, own, strict=True))
-    nested = Cut(nest(grids, whole), whole_chunks=True)
-    if straddling and joining and top and grids.chunks[1] is not None and _joins_well(grids, whole, ahead):
-        yield Cut(nest(grids, grids.source_chunks, straddling=True), whole_chunks=True, straddles=True, joins=True)
-    if straddling and top and grids.chunks[1] is not None:
-        loose = Cut(nest(grids, whole, straddling=True), whole_chunks=True, straddles=True)
-        n_open = n_begun(grids.shapes, grids.factors, loose.tiles, 1, 1)
-        if n_open * math.prod(clip(loose.tiles[1], grids.shapes[1])) < math.prod(clip(nested.tiles[1], grids.shapes[1])):
-            yield loose
-    yield nested
+    stored = tuple(math.lcm(c, o) for c, o in zip(grids.source_chunks, own, strict=True))
+    whole = tuple(math.lcm(c, f) for c, f in zip(stored, ahead, strict=True))
+    straddling = straddling and top > 0 and grids.chunks[1] is not None
+    nested = nest(grids, whole)
+    if joining and nest(grids, stored, joining=True) != nested:
+        yield from _whole_chunks(grids, stored, straddling=straddling, joins=True)
+    yield from _whole_chunks(grids, whole, straddling=straddling, joins=False)
     level1 = (grids.chunks[1] if top else None) or one
     smallest = tuple(math.lcm(f, o, c) for f, o, c in zip(ahead, own, level1, strict=True))
     units = tuple(math.lcm(f, o) for f, o in zip(ahead, own, strict=True))
@@ -150,10 +158,29 @@ def candidates(grids: Grids, *, straddling: bool, joining: bool = False) -> Iter
             yield Cut(nest(grids, first), whole_chunks=False)
 
 
-def _joins_well(grids: Grids, whole: Shape, factors: Shape) -> bool:
-    chunks = grids.source_chunks
-    widened = math.prod((c + 2 * (f - 1)) / c for c, f in zip(chunks, factors, strict=True))
-    return whole != chunks and math.prod(clip(whole, grids.shapes[0])) > HOT_SAMPLES and widened <= MOST_PARTIAL
+def _whole_chunks(grids: Grids, first: Shape, *, straddling: bool, joins: bool) -> Iterator[Cut]:
+    """Yields the cuts whose tiles of level 0 are `first`, the better one first."""
+    nested = Cut(nest(grids, first, joining=joins), whole_chunks=True, joins=joins)
+    if straddling:
+        loose = Cut(nest(grids, first, straddling=True, joining=joins), whole_chunks=True, straddles=True, joins=joins)
+        n_open = n_begun(grids.shapes, grids.factors, loose.tiles, 1, 1)
+        if n_open * math.prod(clip(loose.tiles[1], grids.shapes[1])) < math.prod(clip(nested.tiles[1], grids.shapes[1])):
+            yield loose
+    yield nested
+
+
+def cuts_windows(tile: Shape, factors: Shape, shape: Shape) -> bool:
+    """Returns whether a window of the next level lies in several tiles of a level of `shape`."""
+    return any(t % f and t < n for t, f, n in zip(tile, factors, shape, strict=True))
+
+
+def n_touched(tile: Shape, factors: Shape) -> int:
+    """Returns the most windows that a tile, which need not begin with a whole one, lies in.
+
+    >>> n_touched((64,), (3,)), n_touched((64,), (2,))
+    (22, 32)
+    """
+    return math.prod(-(-t // f) if t % f == 0 else (t - 2) // f + 2 for t, f in zip(tile, factors, strict=True))
 
 
 def n_begun(shapes: Sequence[Shape], factors: Sequence[Shape], tiles: Sequence[Shape], k: int, threads: int) -> int:

@@ -84,23 +84,17 @@ class SumFolding:
         return self.counts[level]
 
     def fold(self, level: int, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
-        if level == 1:
-            if not child.lead:
-                return self._fold_samples(child.values[0], child.weights, factors, out)
-            self._fold_part(child, factors, out)
-            return None
-        for values, place in zip(child.values, out, strict=True):
-            windows.fold(values, factors, place, np.add)
+        if level == 1 and not child.lead:
+            return self._fold_samples(child.values[0], child.weights, factors, out)
+        limbs = windows.split(child.values[0]) if level == 1 and self._is_split else child.values
+        lead = child.lead if any(child.lead) else ()
+        for values, place in zip(limbs, out, strict=True):
+            windows.fold(values, factors, place, np.add, lead)
         if child.weights is None:
             return None
         counts = np.empty(out[0].shape, self.weight_dtype(level))
         windows.fold(child.weights, factors, counts, np.add)
         return counts
-
-    def _fold_part(self, child: Carry, factors: Factors, out: tuple[AnyArray, ...]) -> None:
-        limbs = windows.split(child.values[0]) if self._is_split else child.values
-        for limb, place in zip(limbs, out, strict=True):
-            windows.fold(limb, factors, place, np.add, child.lead)
 
     def _fold_samples(self, samples: AnyArray, mask: AnyArray | None, factors: Factors, out: tuple[AnyArray, ...]) -> AnyArray | None:
         if mask is not None and not mask.all():
