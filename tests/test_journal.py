@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import obstore.store
 import pytest
 import zarr
 
 import ziggurat as zg
-from ziggurat.chunkio import PARTIAL_SUFFIX, DictStore
-from ziggurat.journal import FOLDER, Journal, locked, unfinished
+from ziggurat import journal as journals
+from ziggurat import locking, storage
+from ziggurat.chunkio import PARTIAL_SUFFIX, DictStore, FileStore, PrefixedStore
+from ziggurat.journal import FOLDER, PLAN, SYNC_SECONDS, Journal, unfinished
+from ziggurat.locking import locked
 from ziggurat.problems import StorageError, TargetExists
 
 RNG = np.random.default_rng(3)
@@ -50,33 +55,121 @@ def digest(folder):
 # --- the journal by itself
 
 
-def test_what_is_finished_is_read_back_and_torn_lines_are_not(tmp_path):
-    journal = Journal(tmp_path, "f")
-    assert journal.open("{}") == {}
+STORES = {
+    "folder": lambda path: FileStore(path),
+    "dict": lambda path: DictStore(),
+    "inside": lambda path: PrefixedStore(DictStore(), "in/side"),
+    "obstore": lambda path: storage.open_store(obstore.store.MemoryStore(), writable=True),
+    "zarr": lambda path: storage.open_store(zarr.storage.MemoryStore(), writable=True),
+    "fsspec": lambda path: storage.open_store(zarr.storage.FsspecStore.from_url(f"memory://{path.name}", read_only=False), writable=True),
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path):
+    return STORES[request.param](tmp_path)
+
+
+def opened(store, plan="{}", **options):
+    journal = Journal(store, "f", **options)
+    journal.open(plan)
+    return journal
+
+
+def test_what_is_finished_is_read_back(store):
+    journal = opened(store)
+    assert journal.stash(0, (0, 0)) is None and not journal.resumed
     for i in range(3):
-        journal.finish(0, (i, 0), *journal.keep(0, (i, 0), [b"abc" * i, b"de"]))
-    journal.close()
-    log = journal.folder / "journal"
-    log.write_bytes(log.read_bytes() + b"[0, [7, 0], 2, 123]\n[0, [8")
-    again = Journal(tmp_path, "f")
-    assert again.open("{}") == {(0, (0, 0)): b"de", (0, (1, 0)): b"abcde", (0, (2, 0)): b"abcabcde"}
-    again.finish(1, (9,), *again.keep(1, (9,), [b"x"]))
-    again.close()
-    assert (1, (9,)) in Journal(tmp_path, "f").open("{}")
+        journal.finish(0, (i, 0), [b"abc" * i, memoryview(b"de")])
+    journal.finish(1, (), [])
+    again = opened(store)
+    assert again.resumed and unfinished(store) == ("f",)
+    assert [again.stash(0, (i, 0)) for i in range(4)] == [b"de", b"abcde", b"abcabcde", None]
+    assert again.stash(1, ()) == b"" and again.stash(1, (0, 0)) is None
+    again.finish(1, (9,), [b"x"])
+    assert again.stashed(1, (9,)) == b"x" and opened(store).stash(1, (9,)) == b"x"
+    again.forget()
+    assert store.keys("") == [] and unfinished(store) == () and not opened(store).resumed
 
 
-def test_a_damaged_stash_does_not_count(tmp_path):
-    journal = Journal(tmp_path, "f")
-    journal.open("{}")
-    journal.finish(0, (1,), *journal.keep(0, (1,), [b"good"]))
-    n, crc = journal.keep(0, (2,), [b"good"])
-    journal.finish(0, (2,), n, crc)
-    (journal.folder / "stash" / "0-2").write_bytes(b"goot")
-    assert list(Journal(tmp_path, "f").open("{}")) == [(0, (1,))]
+def test_a_torn_note_does_not_count(store):
+    journal = opened(store)
+    for i in range(3):
+        journal.finish(0, (i,), [b"good"])
+    for i, cut in ((1, slice(0, -1)), (2, slice(0, 5))):
+        key = f"{journal.prefix}/roots/0/{i}"
+        store.put(key, [bytes(store.get(key))[cut]])
+    store.put(f"{journal.prefix}/roots/0/3", [b'[4, 1, "", 1]\ngoot'])
+    assert [opened(store).stash(0, (i,)) for i in range(4)] == [b"good", None, None, None]
     with pytest.raises(StorageError, match="not what the worker kept"):
-        journal.stashed(0, (2,), n, crc)
-    journal.remove()
-    assert not journal.folder.exists()
+        journal.stashed(0, (2,))
+
+
+def test_notes_without_a_plan_are_of_no_build(store):
+    journal = opened(store)
+    journal.finish(0, (1,), [b"x"])
+    store.delete(f"{journal.prefix}/{PLAN}")  # the last step of forgetting, or a power cut
+    assert unfinished(store) == () and opened(store).stash(0, (1,)) is None
+    assert store.keys(FOLDER) == [f"{journal.prefix}/{PLAN}"]
+
+
+def test_after_a_power_cut_only_what_was_synced_counts(tmp_path, monkeypatch):
+    store, now = FileStore(tmp_path), [0.0]
+    monkeypatch.setattr(journals.time, "monotonic", lambda: now[0])
+    journal = opened(store)
+    for i in range(5):
+        now[0] += 0.4 * SYNC_SECONDS
+        journal.finish(0, (i,), [b"x"])
+    assert all(opened(store).stash(0, (i,)) == b"x" for i in range(5))  # a kill takes nothing
+    monkeypatch.setattr(journals, "_boot", lambda: "next-start")
+    again = opened(store)
+    assert [again.stash(0, (i,)) for i in range(5)] == [b"x"] * 3 + [None] * 2  # synced at 1.2 seconds, and not yet at 2.0
+    again.finish(0, (4,), [b"y"])
+    assert again.stashed(0, (4,)) == b"y" and opened(store).stash(0, (4,)) == b"y"
+    unsynced = opened(FileStore(tmp_path / "other"), sync=False)
+    unsynced.finish(0, (1,), [b"x"])
+    assert not store.keys(f"other/{FOLDER}/f/synced") and opened(FileStore(tmp_path / "other"), sync=False).stash(0, (1,)) == b"x"
+
+
+def test_a_lock_in_a_store_is_held_by_one(store):
+    with locked(store), pytest.raises(TargetExists, match="another build"), locked(store):
+        raise AssertionError("the lock was given twice")
+    with locked(store) as lease:
+        lease.check()
+    assert store.keys(FOLDER) == []
+
+
+def test_a_lock_in_a_store_that_was_left_is_taken_over(monkeypatch):
+    store, key = DictStore(), f"{FOLDER}/lock"
+    mine = {"token": "x", "host": locking._host(), "machine": "here", "time": time.time()}
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    for left in (
+        {**mine, "pid": child.pid},
+        {**mine, "host": "other", "pid": 1, "time": time.time() - 2 * locking.LEASE_SECONDS},
+        {**mine, "pid": os.getpid(), "time": 0},
+        {},
+        [],
+    ):
+        store.put(key, [json.dumps(left).encode()])
+        with locked(store):
+            pass
+    for held in ({**mine, "pid": os.getpid()}, {**mine, "host": "other", "pid": child.pid}):
+        store.put(key, [json.dumps(held).encode()])
+        with pytest.raises(TargetExists, match="'here'"), locked(store):
+            pass
+    store.delete(key)
+    monkeypatch.setattr(locking, "LEASE_SECONDS", 0.04)
+    with locked(store) as lease:
+        first = store.get(key)
+        while store.get(key) == first:  # renewed
+            time.sleep(0.005)
+        store.put(key, [b'{"token": "theirs"}'])
+        with pytest.raises(StorageError, match="another build has taken this lock"):
+            for _ in range(1000):
+                lease.check()
+                time.sleep(0.005)
+    assert store.get(key) == b'{"token": "theirs"}'
 
 
 def test_the_lock_is_held_by_one(tmp_path):
@@ -90,7 +183,7 @@ def test_the_lock_is_held_by_one(tmp_path):
 
 
 def test_the_lock_ends_with_its_process(tmp_path):
-    program = f"import time\nfrom ziggurat.journal import locked\nwith locked({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
+    program = f"import time\nfrom ziggurat.locking import locked\nwith locked({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=CHILD)
     try:
         assert child.stdout is not None and child.stdout.readline() == "held\n"
@@ -163,7 +256,7 @@ zg.build({source!r}, {str(target)!r}, progress=tell, **{options!r})
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert not (target / "zarr.json").exists()
-    assert unfinished(target)
+    assert unfinished(FileStore(target))
     litter = target / "1" / "c" / "0" / f"0.1-1{PARTIAL_SUFFIX}"
     litter.parent.mkdir(parents=True, exist_ok=True)
     litter.write_bytes(b"half")
@@ -303,8 +396,8 @@ def test_many_kills_at_any_moment(tmp_path):
         child.kill()
         child.wait()
         if (target / "zarr.json").exists():
-            assert digest(target) == digest(whole.location) or unfinished(target)
+            assert digest(target) == digest(whole.location) or unfinished(FileStore(target))
             break
-    if not (target / "zarr.json").exists() or unfinished(target):
+    if not (target / "zarr.json").exists() or unfinished(FileStore(target)):
         zg.build(source, target, **options)
     assert digest(target) == digest(whole.location)

@@ -24,7 +24,7 @@ import ziggurat as zg
 import ziggurat.problems as problems
 from ziggurat import layouts, transfer
 from ziggurat.chunkio import FileStore, read_region
-from ziggurat.journal import locked
+from ziggurat.locking import locked
 from ziggurat.node import FileNode
 from ziggurat.storage import open_array
 from ziggurat.transfer.upgrades import run

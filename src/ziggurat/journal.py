@@ -1,226 +1,184 @@
 """What is finished: the journal of a build, the stash of its finished roots, and the lock of its target.
 
-Everything lies in the target under `.ziggurat/`, and is gone when the build is published:
+Everything lies in the target under `.ziggurat/`, whatever store that is, and is gone when the build is published:
 
-    .ziggurat/lock                      held while a build runs; released by the system when its process dies
-    .ziggurat/<fingerprint>/plan.json   the plan, for people
-    .ziggurat/<fingerprint>/journal     a line of JSON per finished root
-    .ziggurat/<fingerprint>/stash/...   what the root's parent gets from it, raw
+    .ziggurat/lock                      held while a build runs
+    .ziggurat/<fingerprint>/plan.json   the plan, for people; a build was begun when it is there
+    .ziggurat/<fingerprint>/roots/...   an object per finished root: a line of JSON, then what the root's parent gets from it, raw
+    .ziggurat/<fingerprint>/synced/...  up to which root a process knows that all is on the disk; local targets only
 
 Exact sums cannot be had back from rounded levels, so the stash is what lets a restart go on without reading a finished root's base
-again. A line counts only when it is whole and its stash has the check sum that the line states. Source: engine.md 1(g).
+again. Nothing is appended to, so any number of processes may note what they finished, some of it twice. Source: engine.md 1(g).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shutil
 import threading
 import time
+import uuid
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
-from ziggurat.problems import StorageError, TargetExists
+from ziggurat.chunkio import Buffer, ByteStore, FileStore, PrefixedStore, TargetStore, as_target, delete_all
+from ziggurat.problems import StorageError
 
 FOLDER = ".ziggurat"
-LOCK = "lock"
-"""Name of the lock in `FOLDER`. A killed build leaves the file, though nobody holds it."""
+PLAN = "plan.json"
 Index = tuple[int, ...]
-SYNC_SECONDS = 0.05
-"""Journal lines are synced at most this often: a root that a power cut takes from the journal is made again."""
+SYNC_SECONDS = 1.0
+"""Finished roots are synced at most this often: what a power cut takes of the journal is made again."""
 
 
 class Journal:
-    """The journal of one build, open for appending. Thread-safe."""
+    """The journal of one build. Thread-safe; every process that makes roots has its own over the same store.
 
-    def __init__(self, target: str | Path, fingerprint: str, *, sync: bool = True) -> None:
-        self._folder = Path(target) / FOLDER / fingerprint
-        self._sync = sync
-        self._lock = threading.Lock()
-        self._fd = -1
-        self._synced = -SYNC_SECONDS
+    A root that was noted is finished after a kill, because what a process gave to the system stays. After a power cut it is finished
+    when its chunks were synced before, which the notes in `synced/` tell: those of an earlier start of the machine count up to there.
+    """
+
+    def __init__(self, store: TargetStore, fingerprint: str, *, sync: bool = True) -> None:
+        # a torn note does not count, so it need not be renamed to its place
+        self._store: TargetStore = FileStore(store.root, durability="none") if isinstance(store, FileStore) else store
+        self._documents = store
+        self._prefix = f"{FOLDER}/{fingerprint}"
+        self._sync = sync and isinstance(store, FileStore)
+        self._session = f"{_boot()} {os.getpid()} {uuid.uuid4().hex[:8]}"
+        self._serial = itertools.count(1)
+        self._syncing = threading.Lock()
+        self._last = 0
+        self._due = time.monotonic() + SYNC_SECONDS
+        self._listed: frozenset[str] = frozenset()
+        self._synced: dict[str, int] = {}
         self.resumed = False
         """True when the journal was there before it was opened."""
 
     @property
-    def folder(self) -> Path:
-        return self._folder
+    def prefix(self) -> str:
+        """Path of the journal's folder inside its store."""
+        return self._prefix
 
-    def open(self, plan_text: str) -> dict[tuple[int, Index], bytes]:
-        """Begins, or goes on. Returns what is finished: (pass, root) -> the root's stash. Raises StorageError."""
-        try:
-            self.resumed = (self._folder / "journal").exists()
-            finished = self._read()
-            (self._folder / "stash").mkdir(parents=True, exist_ok=True)
-            plan = self._folder / "plan.json"
-            if not plan.exists():
-                plan.write_text(plan_text)
-            self._fd = os.open(self._folder / "journal", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            if finished or os.fstat(self._fd).st_size:
-                os.write(self._fd, b"\n")  # ends a line that was torn
-        except OSError as error:
-            raise _failure(self._folder, "write the journal", error) from error
-        return finished
+    def open(self, plan_text: str) -> None:
+        """Begins, or goes on: from here on `stash` knows what is finished. Raises StorageError."""
+        plan = f"{self._prefix}/{PLAN}"
+        self.resumed = self._store.get(plan) is not None
+        if self.resumed:
+            keys = self._store.keys(self._prefix)
+            self._listed = frozenset(key for key in keys if key.startswith(f"{self._prefix}/roots/"))
+            for key in keys:
+                if key.startswith(f"{self._prefix}/synced/"):
+                    session, _, n = bytes(self._store.get(key) or b"").decode(errors="replace").rpartition(" ")
+                    self._synced[session] = int(n) if n.isdecimal() else 0
+            return
+        self.forget()
+        self._listed, self._synced = frozenset(), {}
+        _put_synced(self._documents, plan, plan_text.encode())
 
-    def _read(self) -> dict[tuple[int, Index], bytes]:
-        path = self._folder / "journal"
-        if not path.exists():
-            return {}
-        finished: dict[tuple[int, Index], bytes] = {}
-        for line in path.read_bytes().split(b"\n"):
-            entry = _entry(line)
-            if entry is None:
-                continue
-            number, root, n_bytes, crc = entry
-            data = self._stash(number, root) if n_bytes else b""
-            if data is not None and len(data) == n_bytes and zlib.crc32(data) == crc:
-                finished[number, root] = data
-        return finished
+    def _key(self, number: int, root: Index) -> str:
+        return f"{self._prefix}/roots/{number}/{'.'.join(map(str, root)) or 'all'}"
 
-    def _stash(self, number: int, root: Index) -> bytes | None:
-        try:
-            return self._path(number, root).read_bytes()
-        except FileNotFoundError:
-            return None
+    def stash(self, number: int, root: Index) -> bytes | None:
+        """Returns what an earlier run kept of a root that it finished; None when it did not. Raises StorageError."""
+        return self._read(number, root) if self._key(number, root) in self._listed else None
 
-    def _path(self, number: int, root: Index) -> Path:
-        return self._folder / "stash" / f"{number}-{'.'.join(map(str, root))}"
-
-    def keep(self, number: int, root: Index, parts: Sequence[bytes | memoryview]) -> tuple[int, int]:
-        """Stores a finished root's stash. Returns its size in bytes and its check sum; any process may call it. Nothing: no file."""
-        if not parts:
-            return 0, 0
-        path = self._path(number, root)
-        crc = n_bytes = 0
-        try:
-            fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-            try:
-                for part in parts:
-                    crc = zlib.crc32(part, crc)
-                    n_bytes += memoryview(part).nbytes
-                    _write(fd, part)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise _failure(path, "write", error) from error
-        return n_bytes, crc
-
-    def stashed(self, number: int, root: Index, n_bytes: int, crc: int) -> bytes:
-        """Returns a stash that another process kept. Raises StorageError when it is not what was said."""
-        data = self._stash(number, root) if n_bytes else b""
-        if data is None or len(data) != n_bytes or zlib.crc32(data) != crc:
-            raise StorageError(f"{self._path(number, root)}: not what the worker kept; run the build again to go on")
+    def stashed(self, number: int, root: Index) -> bytes:
+        """Returns the stash of a root that another process has just finished. Raises StorageError when it is not there."""
+        data = self._read(number, root)
+        if data is None:
+            raise StorageError(f"{self._store!r}/{self._key(number, root)}: not what the worker kept; run the build again to go on")
         return data
 
-    def finish(self, number: int, root: Index, n_bytes: int, crc: int) -> None:
-        """Writes the line of a finished root, synced unless another line was a moment ago."""
-        line = json.dumps([number, list(root), n_bytes, crc]).encode() + b"\n"
-        try:
-            with self._lock:
-                _write(self._fd, line)
-                due = self._sync and time.monotonic() - self._synced >= SYNC_SECONDS
-                self._synced = time.monotonic() if due else self._synced
-            if due:
-                os.fdatasync(self._fd) if hasattr(os, "fdatasync") else os.fsync(self._fd)
-        except OSError as error:
-            raise _failure(self._folder, "write the journal", error) from error
+    def _read(self, number: int, root: Index) -> bytes | None:
+        data = self._store.get(self._key(number, root))
+        entry = None if data is None else _entry(bytes(data))
+        if entry is None:
+            return None
+        session, serial, stash = entry
+        survived = not self._sync or not session or (session.partition(" ")[0] == _boot() != "") or serial <= self._synced.get(session, 0)
+        return stash if survived or session == self._session else None
 
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def finish(self, number: int, root: Index, parts: Sequence[Buffer]) -> None:
+        """Notes a finished root with what its parent gets from it, and syncs when that is due. Raises StorageError."""
+        serial = next(self._serial)
+        crc = n_bytes = 0
+        for part in parts:
+            crc, n_bytes = zlib.crc32(part, crc), n_bytes + memoryview(part).nbytes
+        head = json.dumps([n_bytes, crc, self._session if self._sync else "", serial]).encode() + b"\n"
+        self._store.put(self._key(number, root), [head, *parts])
+        self._last = max(self._last, serial)
+        if self._sync and time.monotonic() >= self._due and self._syncing.acquire(blocking=False):
+            try:
+                self._mark()
+            finally:
+                self._syncing.release()
 
-    def remove(self) -> None:
-        """Removes the journal and its stash: the build is published."""
-        self.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _mark(self) -> None:
+        """Syncs, and says up to which root: chunks of roots that have a serial by now were stored before."""
+        last = self._last
+        self.sync()
+        name = self._session.rpartition(" ")[2]
+        _put_synced(self._documents, f"{self._prefix}/synced/{name}", f"{self._session} {last}".encode())
+        self._due = time.monotonic() + SYNC_SECONDS
+
+    def sync(self) -> None:
+        """Returns when everything that the build stored is on the disk. Does nothing where the store has no such thing."""
+        if self._sync and isinstance(self._documents, FileStore):
+            self._documents.sync()
+
+    def forget(self) -> None:
+        """Removes everything that is noted, the plan last: the build is published, or begins again. Raises StorageError."""
+        if isinstance(self._store, FileStore):
+            self._store.remove_all(f"{self._prefix}/roots")
+            self._store.remove_all(self._prefix)
+            return
+        plan = f"{self._prefix}/{PLAN}"
+        keys = self._store.keys(self._prefix)
+        delete_all(self._store, [key for key in keys if key != plan])
+        if plan in keys:
+            self._store.delete(plan)
 
 
-def _entry(line: bytes) -> tuple[int, Index, int, int] | None:
-    """Returns what a line says, None for one that is torn."""
+def _entry(data: bytes) -> tuple[str, int, bytes] | None:
+    """Returns session, serial and stash of a note, None for one that is torn."""
+    head, newline, stash = data.partition(b"\n")
     try:
-        number, root, n_bytes, crc = json.loads(line)
-        return int(number), tuple(int(x) for x in root), int(n_bytes), int(crc)
+        n_bytes, crc, session, serial = json.loads(head)
+        whole = bool(newline) and len(stash) == n_bytes and zlib.crc32(stash) == crc
+        return (str(session), int(serial), stash) if whole else None
     except (ValueError, TypeError):
         return None
 
 
-def _write(fd: int, data: bytes | memoryview) -> None:
-    rest = memoryview(data).cast("B")
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _failure(path: Path, verb: str, error: OSError) -> StorageError:
-    failure = StorageError(f"{path}: cannot {verb}: {error.strerror or error}")
-    failure.errno = error.errno
-    return failure
-
-
-def unfinished(target: str | Path) -> tuple[str, ...]:
-    """Returns the fingerprints of the builds that were begun in a target and not published."""
-    folder = Path(target) / FOLDER
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and (p / "journal").exists()))
-
-
-@contextmanager
-def locked(target: str | Path) -> Iterator[None]:
-    """Holds the lock of a target, so that no two builds or upgrades write into it at once.
-
-    Raises
-    ------
-    TargetExists
-        When another process holds it.
-    StorageError
-        When the target cannot be written to.
-
-    Notes
-    -----
-    The lock is the system's (`flock`): it ends with its process, whatever ends that. Where there is no such lock (Windows), the file
-    is made exclusively and a killed build leaves it behind.
-    """
-    folder = Path(target) / FOLDER
-    path = folder / LOCK
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    """Returns what tells one start of this machine from the next, "" where the system does not say."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fd = _acquire(path)
-    except OSError as error:
-        raise _failure(path, "write", error) from error
-    if fd is None:
-        raise TargetExists(f"{target}: another build or upgrade is writing here (it holds {path}); wait for it, or stop it")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(fd)
-        with suppress(OSError):  # not empty: an unfinished build lies there
-            folder.rmdir()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
-def _acquire(path: Path) -> int | None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        try:
-            return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            return None
-    while True:
-        fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        try:
-            same = os.fstat(fd).st_ino == path.stat().st_ino
-        except FileNotFoundError:
-            same = False
-        if same:
-            return fd
-        os.close(fd)  # the holder removed the file between our open and our lock
+def _put_synced(store: ByteStore, key: str, data: bytes) -> None:
+    if isinstance(store, FileStore) and store.durability != "none":
+        store.put_synced(key, [data])
+    else:
+        store.put(key, [data])
+
+
+def home_of(store: ByteStore, prefix: str = "") -> TargetStore | None:
+    """Returns the store of a group inside a store, for its journal; None where the store cannot hold one."""
+    if isinstance(store, FileStore):
+        return FileStore(store.root / prefix.strip("/"), durability=store.durability, read_only=store.read_only)
+    return as_target(PrefixedStore(store, prefix) if prefix.strip("/") else store)
+
+
+def unfinished(store: TargetStore) -> tuple[str, ...]:
+    """Returns the fingerprints of the builds that were begun in a target and not published. Raises StorageError."""
+    if isinstance(store, FileStore):  # its notes need not be listed
+        return tuple(name for name in store.names(FOLDER) if store.size(f"{FOLDER}/{name}/{PLAN}") is not None)
+    found = (key.split("/") for key in store.keys(FOLDER))
+    return tuple(sorted(parts[1] for parts in found if len(parts) == 3 and parts[2] == PLAN))

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from ziggurat.chunkio import (
     CountingStore,
     DictStore,
     FileStore,
+    PrefixedStore,
+    as_target,
+    stores,
 )
 from ziggurat.problems import StorageError
 
@@ -272,11 +276,39 @@ def test_failures_of_every_call_name_the_key(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "loop"]
 
 
-def test_sync_asks_the_system_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_asks_the_system_once_and_for_one_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(os, "sync", lambda: calls.append("sync"))
+    monkeypatch.setattr(stores, "_sync_file_system", lambda fd: calls.append(os.readlink(f"/proc/self/fd/{fd}")))
     store = FileStore(tmp_path)
     store.put("k", [b"x"])
     assert calls == []
     store.sync()
-    assert calls == ["sync"]
+    assert calls == [str(tmp_path)]
+    FileStore(tmp_path / "nothing").sync()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "dict", "prefixed", "counting"])
+def test_a_target_store_puts_once_lists_and_deletes(tmp_path: Path, kind: str) -> None:
+    inner = FileStore(tmp_path) if kind in ("file", "prefixed") else DictStore()
+    store = as_target({"prefixed": PrefixedStore(inner, "in/side"), "counting": CountingStore(inner)}.get(kind, inner))
+    assert store is not None
+    assert [store.put_new("a/b/lock", [b"1", b"2"]), store.put_new("a/b/lock", [b"3"])] == [True, False]
+    assert bytes(store.get("a/b/lock") or b"") == b"12"
+    store.put("a/c", [b"x"])
+    store.put("ab", [b"x"])
+    assert store.keys("a") == ["a/b/lock", "a/c"] and store.keys("nothing") == [] and "ab" in store.keys("")
+    assert store.delete("a/c") and not store.delete("a/c") and store.keys("a") == ["a/b/lock"]
+
+
+def test_only_one_of_many_threads_puts_what_is_new(tmp_path: Path) -> None:
+    for store in (FileStore(tmp_path), DictStore()):
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(lambda n, store=store: store.put_new("lock", [b"%d" % n]), range(64))) == 1
+
+
+def test_a_store_of_three_functions_is_no_target() -> None:
+    class Three:
+        get = put = size = lambda *_: None
+
+    assert as_target(Three()) is None and as_target(PrefixedStore(Three(), "a")) is None and as_target(CountingStore(Three())) is None

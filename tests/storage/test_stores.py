@@ -34,7 +34,7 @@ from ziggurat.chunkio import (
 )
 from ziggurat.node import FileNode
 from ziggurat.problems import MissingExtra, OptionError, StorageError, UnsupportedError
-from ziggurat.storage import create_array, open_array, open_node, open_store, write_documents
+from ziggurat.storage import create_array, open_array, open_node, open_store, retrying, write_documents
 
 SHAPE, CHUNKS = (21, 13), (8, 8)
 WHOLE = (slice(None), slice(None))
@@ -225,6 +225,12 @@ def test_adapters_pickle(tmp_path: Path) -> None:
         again.put("l", [b"x"])
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing requests are asked again at once."""
+    monkeypatch.setattr(retrying, "DELAYS", (0.0,) * len(retrying.DELAYS))
+
+
 class Failing(Store):
     """A store whose every call fails in one way."""
 
@@ -273,7 +279,7 @@ class Failing(Store):
 @pytest.mark.parametrize(
     "error", [PermissionError("403 Forbidden"), TimeoutError("too slow"), ConnectionResetError("gone"), RuntimeError("500"), ValueError("odd")]
 )
-def test_a_store_that_fails_is_never_a_missing_chunk(error: Exception) -> None:
+def test_a_store_that_fails_is_never_a_missing_chunk(error: Exception, quick: None) -> None:
     store = open_store(Failing(error), writable=True)
     array = ChunkArray.create(DictStore(), "a", SPEC)
     document = open_node(array.store).child("a").array_document
@@ -335,7 +341,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
         return
 
 
-def test_a_web_server_that_refuses_is_an_error_and_only_404_is_missing() -> None:
+def test_a_web_server_that_refuses_is_an_error_and_only_404_is_missing(quick: None) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 from ziggurat.builder.job import Job
-from ziggurat.builder.run import make_work
+from ziggurat.builder.run import make_work, scratch_below
 from ziggurat.builder.tasks import Index, Meter, Tally, Work, carry_parts
+from ziggurat.chunkio import TargetStore
 from ziggurat.journal import Journal
 from ziggurat.problems import PlanError
 
@@ -22,11 +22,19 @@ IN_FLIGHT_PER_WORKER = 2
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a worker sends back: where the stashes are, not the stashes."""
+    """What a worker sends back; the stashes of its roots are in the store."""
 
-    stashes: tuple[tuple[Index, int, int], ...]
-    """(root, size in bytes, check sum)."""
+    roots: tuple[Index, ...]
     tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Where a worker finds the job; the store that a task brings is used for it alone, so that it is opened once per process."""
+
+    token: str
+    key: str
+    home: TargetStore = field(compare=False)
 
 
 class Sending:
@@ -34,12 +42,28 @@ class Sending:
 
     def __init__(self, work: Work, job: Job, executor: Executor, journal: Journal, meter: Meter) -> None:
         self._work, self._executor, self._journal, self._meter = work, executor, journal, meter
-        self._place = journal.folder / "job"
+        self._n_max = IN_FLIGHT_PER_WORKER * max(job.plan.threads, getattr(executor, "_max_workers", 0))
+        self._task: Callable[[int, tuple[Index, ...]], Done]
+        if isinstance(executor, ThreadPoolExecutor):  # which shares everything with this thread, also a store in memory
+            self._task = partial(_make, job, journal)
+            return
+        if job.home is None:
+            raise AssertionError("a journal lies in the home of its job")
+        sent = Sent(uuid.uuid4().hex, f"{journal.prefix}/job", job.home)
         try:
-            self._place.write_bytes(pickle.dumps(job))
+            job.home.put(sent.key, [pickle.dumps(job)])
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise PlanError(f"executor: the job cannot be sent to workers ({error}); give weights and reductions as functions that a module defines") from error
-        self._n_max = IN_FLIGHT_PER_WORKER * max(job.plan.threads, getattr(executor, "_max_workers", 0))
+        self._check_shared(sent)
+        self._task = partial(run_roots, sent)
+
+    def _check_shared(self, sent: Sent) -> None:
+        """Raises PlanError unless a worker reads what this process wrote, and this process what a worker wrote."""
+        answer = f"{sent.key}-{sent.token}"
+        seen = self._executor.submit(see, sent, answer).result()
+        if not seen or sent.home.get(answer) is None:
+            raise PlanError(f"executor: its workers do not share {sent.home!r} with this process; build into a folder or a bucket that all of them reach")
+        sent.home.delete(answer)
 
     def run(self, groups: Sequence[Sequence[Index]]) -> None:
         """Returns when every group is made; raises what the first failing task raised."""
@@ -59,31 +83,38 @@ class Sending:
 
     def _fill(self, waiting: Iterator[Sequence[Index]], flying: set[Future[Done]]) -> None:
         while len(flying) < self._n_max and (group := next(waiting, None)) is not None:
-            flying.add(self._executor.submit(run_roots, str(self._place), self._work.number, tuple(group)))
+            flying.add(self._executor.submit(self._task, self._work.number, tuple(group)))
 
     def _take(self, done: Done) -> None:
         self._work.note(done.tally)
-        for root, n_bytes, crc in done.stashes:
-            self._journal.finish(self._work.number, root, n_bytes, crc)
+        for root in done.roots:
             if self._work.hands_up:
-                self._work.hand_up(root, self._work.restored(root, self._journal.stashed(self._work.number, root, n_bytes, crc)))
+                self._work.hand_up(root, self._work.restored(root, self._journal.stashed(self._work.number, root)))
             self._meter.step()
 
 
-def run_roots(place: str, number: int, roots: tuple[Index, ...]) -> Done:
-    """Makes roots in a worker: the task of every executor, a path and a few numbers when pickled."""
-    job = _job(place, os.stat(place).st_mtime_ns)
-    journal = Journal(job.folder, job.plan.fingerprint)
-    work = make_work(job, number, str(journal.folder / "scratch"), create=False)
-    stashes = []
+def see(sent: Sent, answer: str) -> bool:
+    """Says in a worker whether the job can be seen there, and leaves an answer in the store."""
+    if sent.home.size(sent.key) is None:
+        return False
+    sent.home.put(answer, [b"seen"])
+    return True
+
+
+def run_roots(sent: Sent, number: int, roots: tuple[Index, ...]) -> Done:
+    """Makes roots in a worker: the task of every executor, a place and a few numbers when pickled."""
+    return _make(*_opened(sent), number, roots)
+
+
+def _make(job: Job, journal: Journal, number: int, roots: tuple[Index, ...]) -> Done:
+    work = make_work(job, number, scratch_below(job), create=False)
     for root in roots:
-        given = work.make_root(root)
-        stashes.append((root, *journal.keep(number, root, carry_parts(given))))
-    return Done(tuple(stashes), work.tally())
+        journal.finish(number, root, carry_parts(work.make_root(root)))
+    return Done(roots, work.tally())
 
 
 @lru_cache(maxsize=1)
-def _job(place: str, stamp: int) -> Job:
-    """Reads the job once per worker process: our own file, written by the process that submitted the task."""
-    job: Job = pickle.loads(Path(place).read_bytes())
-    return job
+def _opened(sent: Sent) -> tuple[Job, Journal]:
+    """Reads the job once per worker process: our own object, stored by the process that submitted the task."""
+    job: Job = pickle.loads(bytes(sent.home.get(sent.key) or b""))
+    return job, Journal(job.home or sent.home, job.plan.fingerprint, sync=job.plan.durability != "none")

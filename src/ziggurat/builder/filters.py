@@ -16,7 +16,7 @@ from ziggurat.builder.beside import MaskedReader
 from ziggurat.builder.columns import Column, Outputs
 from ziggurat.builder.job import Job, read_base
 from ziggurat.builder.tasks import RESIDUAL, Index, Tally
-from ziggurat.chunkio import AnyArray, ArraySpec, ChunkArray, ChunkReader, ChunkWriter, Codec, FileStore, array_documents
+from ziggurat.chunkio import AnyArray, ArraySpec, ByteStore, ChunkArray, ChunkReader, ChunkWriter, Codec, array_documents
 from ziggurat.planner import BuildPlan
 from ziggurat.planner.filters import Inlet, inlets, roll_axis
 from ziggurat.reductions import Carry, Filter
@@ -94,22 +94,21 @@ def _keeps_differences(plan: BuildPlan) -> bool:
 class Scratch:
     """Where the gaussian levels of a laplacian are kept while it is built."""
 
-    folder: str
+    store: ByteStore
 
     def open(self, plan: BuildPlan, k: int, *, create: bool) -> ChunkArray:
         """Returns gaussian level `k`, for reading and writing."""
         level = plan.levels[k]
         dtype = np.dtype(plan.source_dtype)
         spec = ArraySpec(level.shape, dtype, level.chunks, codec=Codec("zstd", 1))
-        store = FileStore(self.folder, durability="none")
         if create:
-            return ChunkArray.create(store, str(k), spec)
-        return ChunkArray.open(store, str(k), array_documents(spec)["zarr.json"], zarr_format=3)  # type: ignore[arg-type]
+            return ChunkArray.create(self.store, str(k), spec)
+        return ChunkArray.open(self.store, str(k), array_documents(spec)["zarr.json"], zarr_format=3)  # type: ignore[arg-type]
 
 
-def make_stage(job: Job, number: int, folder: str, *, create: bool) -> Stage:
+def make_stage(job: Job, number: int, scratch_store: ByteStore, *, create: bool) -> Stage:
     """Returns a stage with its readers and its writer."""
-    plan, scratch = job.plan, Scratch(folder)
+    plan, scratch = job.plan, Scratch(scratch_store)
     one = plan.passes[number]
     k = one.root
     smooth = reductions.bind_filter(

@@ -6,25 +6,30 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ziggurat import reductions
+import numpy as np
+
+from ziggurat import reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
+from ziggurat.builder.clearing import clear_old
 from ziggurat.builder.job import Job
 from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
 from ziggurat.builder.targets import Destination, check_free, find_destination, forget_others, replaced_levels, unfinished_plans
-from ziggurat.builder.tasks import Index, Meter, ProgressCallback, Tally
-from ziggurat.chunkio import codec_software
-from ziggurat.journal import Journal, locked
+from ziggurat.builder.tasks import Meter, ProgressCallback, Tally
+from ziggurat.chunkio import FileStore, TargetStore, codec_software
+from ziggurat.journal import Journal, home_of
+from ziggurat.locking import Lease, locked
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import Missing, Nodata, Numbers, Sizes, Step, Weights
-from ziggurat.problems import PlanError, StorageError
+from ziggurat.problems import PlanError, StorageError, UnsupportedError
 from ziggurat.reductions import Reduction
 from ziggurat.sources import Source, open_source, regrid
 
@@ -174,7 +179,7 @@ def _planned(
 ) -> tuple[Source, Destination, BuildPlan, Given]:
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
     beside = open_given(options, given)
-    opened, destination = find_destination(_open(source), target, options, add=add, overwrite=overwrite)
+    opened, destination = find_destination(_open(source, target), target, options, add=add, overwrite=overwrite)
     image = labelled_image(destination)
     if image is not None:
         destination = labelled(destination, image)
@@ -191,13 +196,31 @@ def _planned(
     return opened, destination, made, beside
 
 
-def _open(source: object) -> Source:
+def _open(source: object, target: object) -> Source:
     """Opens the source; in a group where a build in place was interrupted, the base that it was building on."""
-    if isinstance(source, str | os.PathLike):
-        begun = {plan.levels[0].path for plan in unfinished_plans(source) if plan.in_place}
-        if len(begun) == 1:
-            return open_source(source, path=begun.pop())
+    home = _built_in(source, target)
+    if home is not None:
+        with suppress(StorageError):  # it cannot be listed: then nothing was begun there
+            begun = {plan.levels[0].path for plan in unfinished_plans(home) if plan.in_place}
+            if len(begun) == 1:
+                return open_source(source, path=begun.pop())
     return open_source(source)
+
+
+def _built_in(source: object, target: object) -> TargetStore | None:
+    """Returns the store of a source that may be a group where levels are added; a bucket is asked only when it is the target as well."""
+    if isinstance(source, str | os.PathLike):
+        text = os.fspath(source)
+        if "://" not in text:
+            return home_of(FileStore(text)) if Path(text).is_dir() else None
+        if text.lower().startswith("http") or target not in (None, source):
+            return None
+    elif not (target is None or target is source) or isinstance(source, np.ndarray):
+        return None
+    try:
+        return home_of(storage.open_store(source, writable=True))
+    except (UnsupportedError, StorageError):
+        return None
 
 
 def _checked(given: BuildPlan, options: BuildOptions, opened: Source, destination: Destination) -> BuildPlan:
@@ -226,33 +249,35 @@ def _run(
 ) -> tuple[Tally, Meter]:
     """Makes all levels, counts them and publishes."""
     site = open_site(destination, made, opened.info)
-    if executor is not None and site.folder is None:
-        raise PlanError(f"executor: workers hand back through a local target, found {destination.location}; leave executor out, or build locally and copy")
+    if executor is not None and site.home is None:
+        raise PlanError(f"executor: workers hand back through the target, and {destination.location} can neither list nor delete; leave executor out")
     meter = Meter(made.n_tasks, progress)
     with ExitStack() as held:
-        journal = None
-        finished: dict[tuple[int, Index], bytes] = {}
-        if site.folder is not None:
-            held.enter_context(locked(site.folder))
-            journal = Journal(site.folder, made.fingerprint, sync=made.durability != "none")
-            held.callback(journal.close)
-            finished = journal.open(json.dumps(made.to_json(), indent=1))
+        journal, lease = None, Lease()
+        if site.home is not None:
+            lease = held.enter_context(locked(site.home))
+            clear_old(site, destination)
+            journal = Journal(site.home, made.fingerprint, sync=made.durability != "none")
+            journal.open(json.dumps(made.to_json(), indent=1))
             if site.was_moving():  # stopped while levels went to their place: what is there is not known, so begin again
-                journal.remove()
-                finished = journal.open(json.dumps(made.to_json(), indent=1))
+                journal.forget()
+                journal.open(json.dumps(made.to_json(), indent=1))
         writers = site.create()
         readers = {k: site.reader(k) for k in site.written} if row.halo or made.is_resampled else {}
-        job = Job(made, opened, writers, row, str(site.folder or ""), readers, make_beside(made, beside))
-        tally = run(job, journal=journal, finished=finished, executor=executor, meter=meter)
+        job = Job(made, opened, writers, row, site.home, readers, make_beside(made, beside))
+        tally = run(job, journal=journal, executor=executor, meter=meter)
         _count(site, writers, tally)
         if journal is not None and journal.resumed:
             site.sweep()
+        if journal is not None:
+            journal.sync()  # no document is on the disk before the chunks that it promises
+        lease.check()
         site.replace_old(replaced_levels(destination, made))
         publishing.publish(site, destination, __version__, tally.unproven)
         if destination.image is not None and site.folder == site.final:
             enlist(destination.image, made)
         if journal is not None:
-            journal.remove()
+            journal.forget()
             forget_others(destination, made)
     site.move_home()
     if destination.image is not None and site.folder != site.final:  # it replaces what was there

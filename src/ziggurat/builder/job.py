@@ -11,7 +11,7 @@ from ziggurat import reductions
 from ziggurat.builder.beside import BesideSamples
 from ziggurat.builder.readers import CastReader, Copier, EncodedReader, EncodedWriter, TransposedReader
 from ziggurat.builder.walk import Walk
-from ziggurat.chunkio import ChunkReader, ChunkWriter
+from ziggurat.chunkio import ChunkReader, ChunkWriter, TargetStore
 from ziggurat.planner import BuildPlan, weighing_of
 from ziggurat.reductions import Reduction
 
@@ -24,8 +24,8 @@ class Job:
     source: ChunkReader
     writers: Mapping[int, ChunkWriter]
     row: Reduction
-    folder: str
-    """Local folder that holds the journal, "" where there is none."""
+    home: TargetStore | None
+    """The group as a store that holds the journal; None where there is none."""
     readers: Mapping[int, ChunkReader] = field(default_factory=dict)
     """Readers of the levels that this build makes, for stages that read what an earlier one wrote."""
     beside: BesideSamples | None = None

@@ -149,8 +149,12 @@ def publish(site: Site, destination: Destination, version: str, unproven: Mappin
     display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
     written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
     attributes = written.attributes[""]
-    documents = _parents(site) + (_group_v3(site, attributes) if plan.zarr_format == 3 else _group_v2(site, attributes))
-    storage.write_documents(site.store, documents)
+    storage.write_documents(site.store, _parents(site) + group_documents(site, attributes, built=True))
+
+
+def group_documents(site: Site, attributes: Mapping[str, JSON], *, built: bool) -> list[tuple[str, JSON]]:
+    """Returns the group's documents with new attributes, and its consolidated copies, where it has them, with the new levels if they are `built`."""
+    return _group_v3(site, attributes, built=built) if site.plan.zarr_format == 3 else _group_v2(site, attributes, built=built)
 
 
 def _parents(site: Site) -> list[tuple[str, JSON]]:
@@ -183,18 +187,18 @@ def _document(site: Site, name: str) -> dict[str, JSON] | None:
     return dict(found) if isinstance(found, Mapping) else None
 
 
-def _group_v3(site: Site, attributes: Mapping[str, JSON]) -> list[tuple[str, JSON]]:
+def _group_v3(site: Site, attributes: Mapping[str, JSON], *, built: bool) -> list[tuple[str, JSON]]:
     document = _document(site, "zarr.json") or _empty_group(site.plan)[1]
     document["attributes"] = attributes
     block = document.get("consolidated_metadata")
     if isinstance(block, Mapping):
         listed = block.get("metadata")
         names = [f"{path}/zarr.json" for path in listed] if isinstance(listed, Mapping) else []
-        document = storage.consolidated({"zarr.json": document} | _below(site, names))
+        document = storage.consolidated({"zarr.json": document} | _below(site, names, built=built))
     return [(f"{site.prefix}zarr.json", document)]
 
 
-def _group_v2(site: Site, attributes: Mapping[str, JSON]) -> list[tuple[str, JSON]]:
+def _group_v2(site: Site, attributes: Mapping[str, JSON], *, built: bool) -> list[tuple[str, JSON]]:
     group = _document(site, ".zgroup")
     documents: list[tuple[str, JSON]] = [] if group is not None else [(f"{site.prefix}.zgroup", _empty_group(site.plan)[1])]
     documents.append((f"{site.prefix}.zattrs", attributes))
@@ -202,17 +206,19 @@ def _group_v2(site: Site, attributes: Mapping[str, JSON]) -> list[tuple[str, JSO
     if old is not None:
         listed = old.get("metadata")
         names = list(listed) if isinstance(listed, Mapping) else []
-        whole = {".zgroup": group or _empty_group(site.plan)[1], ".zattrs": attributes} | _below(site, names)
+        whole = {".zgroup": group or _empty_group(site.plan)[1], ".zattrs": attributes} | _below(site, names, built=built)
         documents.append((f"{site.prefix}.zmetadata", storage.consolidated(whole)))
     return documents
 
 
-def _below(site: Site, names: Sequence[str]) -> dict[str, JSON]:
+def _below(site: Site, names: Sequence[str], *, built: bool) -> dict[str, JSON]:
     """Returns the documents of the nodes that a consolidated copy lists, as they are now, and those of the new levels."""
     found: dict[str, JSON] = {}
     for name in names:
         if "/" in name and (document := _document(site, name)) is not None:
             found[name] = document
+    if not built:
+        return {name: document for name, document in found.items() if name.rpartition("/")[0] not in map(site.path, site.written)}
     for path in _groups(site):
         name, document = _empty_group(site.plan)
         found.setdefault(f"{path}/{name}", document)

@@ -17,8 +17,21 @@ import numpy as np
 from ziggurat import storage
 from ziggurat.builder.targets import Destination, work_folder
 from ziggurat.builder.tasks import RESIDUAL, coverage_key, level_of, second_key, side_keys
-from ziggurat.chunkio import PARTIAL_SUFFIX, ArraySpec, ByteStore, ChunkReader, ChunkWriter, Codec, array_documents, array_facts, codec_of, fill_scalar
-from ziggurat.journal import FOLDER
+from ziggurat.chunkio import (
+    PARTIAL_SUFFIX,
+    ArraySpec,
+    ByteStore,
+    ChunkReader,
+    ChunkWriter,
+    Codec,
+    FileStore,
+    TargetStore,
+    array_documents,
+    array_facts,
+    codec_of,
+    fill_scalar,
+)
+from ziggurat.journal import FOLDER, home_of
 from ziggurat.model import JSON, SourceInfo
 from ziggurat.planner import BuildPlan
 from ziggurat.planner.plan import LevelPlan
@@ -35,6 +48,8 @@ class Site:
     plan: BuildPlan
     info: SourceInfo
     store: ByteStore
+    home: TargetStore | None
+    """The group as a store that holds the journal; None where it can hold none, and a build that stops begins again."""
     prefix: str
     """Of the group inside `store`, with a slash at its end, or empty."""
     staging: str
@@ -162,7 +177,8 @@ def open_site(destination: Destination, plan: BuildPlan, info: SourceInfo) -> Si
         root = str(work)
     store = storage.open_store(root, writable=True, durability=plan.durability)
     staging = f"{FOLDER}/{plan.fingerprint}/new/" if plan.in_place and destination.overwrite and work is not None else ""
-    return Site(plan, info, store, prefix, staging, work, destination.folder)
+    home = FileStore(work, durability=plan.durability) if work is not None else home_of(store, prefix)
+    return Site(plan, info, store, home, prefix, staging, work, destination.folder)
 
 
 def level_codec(plan: BuildPlan, info: SourceInfo) -> Codec:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ziggurat import layouts, storage
-from ziggurat.chunkio import ChunkArray
-from ziggurat.journal import FOLDER, unfinished
+from ziggurat import journal, layouts, storage
+from ziggurat.chunkio import ByteStore, ChunkArray, FileStore, TargetStore
+from ziggurat.journal import FOLDER
 from ziggurat.layouts.ome_facts import VersionFacts, facts_of
 from ziggurat.model import JSON, Multiscale, SourceInfo
 from ziggurat.node import Node, named_place
 from ziggurat.planner import BuildOptions, BuildPlan, Target
 from ziggurat.planner.choices import choose_axes, choose_form
-from ziggurat.problems import OptionError, TargetExists
+from ziggurat.problems import OptionError, StorageError, TargetExists
 from ziggurat.sources import Source, open_source
 
 
@@ -53,7 +53,7 @@ class Destination:
     prefix: str
     """Path of the group inside `root`."""
     folder: Path | None
-    """The group's folder when it is local, else None: no journal, no overwriting."""
+    """The group's folder when it is local, else None."""
     series: tuple[Multiscale, ...] = ()
     """The multiscales that the group holds now."""
     attributes: Mapping[str, JSON] = field(default_factory=dict)
@@ -197,14 +197,25 @@ def _added(source: Source, place: Path) -> tuple[Source, Destination]:
 
 def _remote(source: Source, target: object, *, add: bool, overwrite: bool) -> Destination:
     place = getattr(source, "place", None)
-    if place is not None and place.root is target and source.info.group is not None and not place.group:
+    here = place is not None and (place.root is target or (isinstance(target, str) and place.root == target))
+    if here and place is not None and source.info.group is not None and not place.group:
         return _in_place(source, add=add, overwrite=overwrite)
     node = storage.open_node(target)
-    if add or overwrite:
-        raise OptionError(f"{'add' if add else 'overwrite'}: only known for a local target, or for the group that holds the source; found {node.location}")
+    if add:
+        raise OptionError(f"add: only known for a local target, or for the group that holds the source; found {node.location}")
     name = _stem(Path(urlsplit(target).path)) if isinstance(target, str) else source.info.name
     facts = Target(location=node.location, name=name or source.info.name, verbatim=_is_verbatim(source))
-    return Destination(facts, target, "", _folder(target, ""), exists=node.kind not in ("absent", "folder"))
+    return Destination(facts, target, "", _folder(target, ""), exists=node.kind not in ("absent", "folder"), overwrite=overwrite)
+
+
+def home_of(destination: Destination, plan: BuildPlan) -> TargetStore | None:
+    """Returns the group as a store that holds the build's journal; None for a store that only gets, puts and sizes."""
+    work = work_folder(destination, plan)
+    return journal.home_of(_store(destination) if work is None else FileStore(work), destination.prefix if work is None else "")
+
+
+def _store(destination: Destination) -> ByteStore:
+    return storage.open_store(destination.root, writable=True)
 
 
 def _is_verbatim(source: Source) -> bool:
@@ -217,22 +228,35 @@ def _is_verbatim(source: Source) -> bool:
 
 def check_free(destination: Destination, plan: BuildPlan) -> None:
     """Raises TargetExists when the place is taken, unless an unfinished build of the same plan lies there."""
-    work = work_folder(destination, plan)
-    if work is not None:
-        begun = unfinished(work)
+    home = home_of(destination, plan)
+    if home is not None:
+        begun = journal.unfinished(home)
         if plan.fingerprint in begun:
             return
         if begun and not destination.overwrite:
+            place = work_folder(destination, plan) or destination.location
             raise TargetExists(
-                f"{work}: an unfinished build with other options or of another source lies here ({', '.join(begun)}); "
-                f"run that command again to finish it, or say --overwrite (overwrite=True), or remove {work / FOLDER}"
+                f"{place}: an unfinished build with other options or of another source lies here ({', '.join(begun)}); "
+                f"run that command again to finish it, or say --overwrite (overwrite=True), or remove {place}/{FOLDER}"
             )
     if plan.in_place:
         _check_levels(destination, plan)
     elif destination.exists:
         if not destination.overwrite:
             raise TargetExists(f"{destination.location}: already there; say --overwrite (overwrite=True) to replace it, or --add (add=True) for another series")
-        _check_replaceable(destination)
+        _check_replaceable(destination, home)
+    elif destination.folder is None and not destination.overwrite:
+        _check_empty(destination, plan)
+
+
+def _check_empty(destination: Destination, plan: BuildPlan) -> None:
+    """Raises TargetExists when something lies where chunks will: what a group that is gone left would show through where all is fill."""
+    listing = getattr(_store(destination), "names", None)
+    if listing is None:
+        return
+    for level in plan.levels:
+        if listing(f"{destination.prefix}{level.path}"):
+            raise TargetExists(f"{destination.location}: something lies below {level.path!r}, though there is no group; say --overwrite (overwrite=True)")
 
 
 def _check_levels(destination: Destination, plan: BuildPlan) -> None:
@@ -252,13 +276,15 @@ def _node(destination: Destination) -> Node:
     return node.child(destination.prefix) if destination.prefix else node
 
 
-def _check_replaceable(destination: Destination) -> None:
+def _check_replaceable(destination: Destination, home: TargetStore | None) -> None:
     place = destination.folder
     if place is None:
-        raise OptionError(f"overwrite: only known for a local target, found {destination.location}; remove it first")
+        if home is None:
+            raise OptionError(f"overwrite: {destination.location} is a store that can neither list nor delete; remove what is there yourself")
+        return
     if place.is_symlink():
         raise TargetExists(f"{place}: is a link; overwrite=True replaces no links; name what it leads to")
-    if storage.open_node(str(place)).zarr_format is None and not unfinished(place):  # any folder with an attributes.json would count as N5
+    if storage.open_node(str(place)).zarr_format is None and not journal.unfinished(FileStore(place)):  # any folder with an attributes.json would count as N5
         raise TargetExists(f"{place}: is no Zarr node; overwrite=True replaces nothing else; remove it yourself if it may go")
 
 
@@ -277,7 +303,9 @@ def kept_series(destination: Destination, plan: BuildPlan) -> tuple[Multiscale, 
     ours = {*(level.path for level in plan.levels[1:]), *side_paths(plan)}
     replaced = {m.name for m in destination.series if ours & {level.path for level in m.levels}}
     stale = {f"{name}_coverage" for name in replaced}
-    return tuple(m for m in destination.series if not ours & {level.path for level in m.levels} and not (m.type == "coverage" and m.name in stale))
+    alone = [m for m in destination.series if m.name == plan.name and [level.path for level in m.levels] == [plan.levels[0].path]]
+    others = (m for m in destination.series if not ours & {level.path for level in m.levels} and not (m.type == "coverage" and m.name in stale))
+    return tuple(m for m in others if m not in alone)
 
 
 def side_paths(plan: BuildPlan) -> tuple[str, ...]:
@@ -295,12 +323,12 @@ def coverage_name(plan: BuildPlan) -> str:
     return f"{plan.name}_coverage"
 
 
-def unfinished_plans(place: str | os.PathLike[str]) -> tuple[BuildPlan, ...]:
-    """Returns the plans of the builds that were begun in a local folder and not published; what cannot be read is left out."""
+def unfinished_plans(home: TargetStore) -> tuple[BuildPlan, ...]:
+    """Returns the plans of the builds that were begun in a group and not published; what cannot be read is left out."""
     found = []
-    for fingerprint in unfinished(os.fspath(place)) if "://" not in os.fspath(place) else ():
-        with suppress(OSError, ValueError):
-            found.append(BuildPlan.from_json(json.loads((Path(place) / FOLDER / fingerprint / "plan.json").read_text())))
+    for fingerprint in journal.unfinished(home):
+        with suppress(StorageError, ValueError):
+            found.append(BuildPlan.from_json(json.loads(bytes(home.get(f"{FOLDER}/{fingerprint}/{journal.PLAN}") or b""))))
     return tuple(found)
 
 
@@ -310,7 +338,7 @@ def forget_others(destination: Destination, plan: BuildPlan) -> None:
     if place is None or not destination.overwrite:
         return
     if plan.in_place:
-        for fingerprint in unfinished(place):
+        for fingerprint in journal.unfinished(FileStore(place)):
             shutil.rmtree(place / FOLDER / fingerprint, ignore_errors=True)
     else:
         for left in place.parent.glob(f".{place.name}.ziggurat-new-*"):
@@ -323,6 +351,7 @@ def replaced_levels(destination: Destination, plan: BuildPlan) -> tuple[str, ...
     kept = kept_series(destination, plan)
     stays = {level.path for m in kept for level in m.levels} | {plan.levels[0].path}
     gone = [level.path for m in destination.series if m not in kept for level in m.levels]
-    for begun in unfinished_plans(destination.folder) if destination.folder is not None and plan.in_place else ():
+    home = home_of(destination, plan) if plan.in_place else None
+    for begun in unfinished_plans(home) if home is not None else ():
         gone += [level.path for level in begun.levels[1:]] if begun.fingerprint != plan.fingerprint else []
     return tuple(path for path in gone if path not in stays)

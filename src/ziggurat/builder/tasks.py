@@ -323,7 +323,7 @@ def one_step(work: Work, step: Step, journal: Journal | None, meter: Meter) -> N
     """Does a step, notes the roots that it finished, and hands up what they give."""
     for root, given in work.step(step):
         if journal is not None:
-            journal.finish(work.number, root, *journal.keep(work.number, root, carry_parts(given)))
+            journal.finish(work.number, root, carry_parts(given))
         if given is not None:
             work.hand_up(root, given)
         meter.step()

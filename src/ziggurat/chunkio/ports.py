@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,28 @@ class ByteStore(Protocol):
     def size(self, key: str) -> int | None:
         """Returns the size in bytes, None when the key does not exist."""
         ...
+
+
+class TargetStore(ByteStore, Protocol):
+    """A byte store that a build can keep its journal in: what is asked beyond the three functions is asked below `.ziggurat/` only."""
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        """Stores like `put`, unless the key exists; returns whether it did. One of two that ask at once gets it. Raises StorageError."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Removes a value; False where the store could tell that there was none. Raises StorageError."""
+        ...
+
+    def keys(self, path: str) -> list[str]:
+        """Returns the keys of all values below `path`, whole, in order. Raises StorageError."""
+        ...
+
+
+def as_target(store: ByteStore) -> TargetStore | None:
+    """Returns a store as one that can hold a journal; None where it cannot list, delete, or put what is not there yet."""
+    able = all(callable(getattr(store, name, None)) for name in ("put_new", "delete", "keys"))
+    return cast(TargetStore, store) if able and getattr(store, "is_target", True) else None
 
 
 class ChunkReader(Protocol):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import threading
 from collections import Counter
 from collections.abc import MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from ziggurat.chunkio.ports import Buffer, ByteStore
+from ziggurat.chunkio.ports import Buffer, ByteStore, TargetStore, as_target
 from ziggurat.problems import PathError, StorageError
 
 Durability = Literal["rename", "fsync", "none"]
@@ -119,9 +121,53 @@ class FileStore:
         except OSError as error:
             self._fail("list", path, error)
 
+    def keys(self, path: str) -> list[str]:
+        """Returns the keys of all files below `path`, but those that are still being written."""
+        found: list[str] = []
+        try:
+            for folder, _, files in os.walk(self._prefix + path, onerror=_raise_unless_absent):
+                below = folder[len(self._prefix) :].strip("/")
+                found += [f"{below}/{name}" if below else name for name in files if not name.endswith(PARTIAL_SUFFIX)]
+        except OSError as error:
+            self._fail("list", path, error)
+        return sorted(found)
+
+    def remove_all(self, path: str) -> None:
+        """Removes a directory and all that is in it; what cannot be removed stays."""
+        self._check_writable(path)
+        shutil.rmtree(self._prefix + path, ignore_errors=True)
+        self._directories = {d for d in self._directories if not f"{d}/".startswith(f"{self._prefix}{path}/")}
+
     def sync(self) -> None:
-        """Returns when everything written so far is on the disk: one sync of the file system, for many chunks."""
-        os.sync()
+        """Returns when everything written so far is on the disk: one sync of the file system, for many chunks. Raises StorageError."""
+        try:
+            fd = os.open(self._root, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # nothing was written
+        except OSError as error:
+            self._fail("sync", "", error)
+        try:
+            _sync_file_system(fd)
+        except OSError as error:
+            self._fail("sync", "", error)
+        finally:
+            os.close(fd)
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        """Stores like `put` unless the file exists; returns whether it did. A reader may see the file before it is whole."""
+        self._check_writable(key)
+        try:
+            self._make_directory((self._prefix + key).rpartition("/")[0])
+            fd = os.open(self._prefix + key, _WRITE | os.O_EXCL, 0o666)
+            try:
+                _write_parts(fd, parts)
+            finally:
+                os.close(fd)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            self._fail("write", key, error)
+        return True
 
     def put_synced(self, key: str, parts: Sequence[Buffer]) -> None:
         """Stores like `put` and returns when file and directory are on the disk, whatever the store's durability."""
@@ -242,6 +288,24 @@ def _sync_directories(directory: str, top: str) -> None:
         directory = os.path.dirname(directory)
 
 
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _sync_file_system(fd: int) -> None:
+    """Syncs the file system of an open file, where the system can do that; else all of them. Raises OSError."""
+    import ctypes  # here: numpy has loaded it, if anything was written
+
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name == "posix" else None
+    if syncfs is None:
+        if hasattr(os, "sync"):
+            os.sync()
+        return
+    if syncfs(fd):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 def _unlink_quietly(path: str) -> None:
     try:
         os.unlink(path)
@@ -260,7 +324,7 @@ class DictStore:
         return DictStore, (self._values,)
 
     def __repr__(self) -> str:
-        return f"DictStore({len(self._values)} values)"
+        return "DictStore()"
 
     @property
     def values(self) -> MutableMapping[str, bytes]:
@@ -290,13 +354,90 @@ class DictStore:
         """Returns the names directly below `path` that have something below them, by listing."""
         prefix = f"{path}/" if path else ""
         with self._lock:
-            below = [key[len(prefix) :] for key in self._values if key.startswith(prefix)]
+            below = [key[len(prefix) :] for key in list(self._values) if key.startswith(prefix)]
         return sorted({key.split("/", 1)[0] for key in below if "/" in key})
+
+    def keys(self, path: str) -> list[str]:
+        """Returns the keys of all values below `path`."""
+        prefix = f"{path}/" if path else ""
+        with self._lock:
+            return sorted(key for key in list(self._values) if key.startswith(prefix))
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        """Stores like `put` unless the key exists; returns whether it did."""
+        with self._lock:
+            if key in self._values:
+                return False
+            self._values[key] = b"".join(parts)
+        return True
 
     def delete(self, key: str) -> bool:
         """Removes a value; returns whether it was there."""
         with self._lock:
             return self._values.pop(key, None) is not None
+
+
+class PrefixedStore:
+    """A byte store seen from a path inside it."""
+
+    def __init__(self, store: ByteStore, path: str) -> None:
+        self._store, self._path = store, path.strip("/")
+
+    def __repr__(self) -> str:
+        return f"{self._store!r}/{self._path}"
+
+    @property
+    def is_target(self) -> bool:
+        return as_target(self._store) is not None
+
+    def get(self, key: str, range: tuple[int, int] | None = None) -> Buffer | None:
+        return self._store.get(f"{self._path}/{key}", range)
+
+    def put(self, key: str, parts: Sequence[Buffer]) -> None:
+        self._store.put(f"{self._path}/{key}", parts)
+
+    def size(self, key: str) -> int | None:
+        return self._store.size(f"{self._path}/{key}")
+
+    def names(self, path: str) -> list[str]:
+        """Returns the names directly below `path`, by listing."""
+        listing = getattr(self._store, "names", None)
+        if listing is None:
+            raise StorageError(f"{self!r}: cannot be listed; name the group or array itself")
+        return list(listing(f"{self._path}/{path}" if path else self._path))
+
+    def keys(self, path: str) -> list[str]:
+        """Returns the keys of all values below `path`, seen from here."""
+        return [key[len(self._path) + 1 :] for key in self._target().keys(f"{self._path}/{path}" if path else self._path)]
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        return self._target().put_new(f"{self._path}/{key}", parts)
+
+    def delete(self, key: str) -> bool:
+        return self._target().delete(f"{self._path}/{key}")
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Removes many values."""
+        delete_all(self._target(), [f"{self._path}/{key}" for key in keys])
+
+    def _target(self) -> TargetStore:
+        store = as_target(self._store)
+        if store is None:
+            raise StorageError(f"{self!r}: this store can neither list nor delete")
+        return store
+
+
+def delete_all(store: TargetStore, keys: Sequence[str]) -> None:
+    """Removes many values, in few requests where the store has such a thing, else several at a time. Raises StorageError."""
+    many = getattr(store, "delete_all", None)
+    if many is not None:
+        many(keys)
+    elif len(keys) < 16:
+        for key in keys:
+            store.delete(key)
+    else:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(store.delete, keys))
 
 
 class CountingStore:
@@ -309,11 +450,13 @@ class CountingStore:
         self.ranges: Counter[tuple[str, int, int]] = Counter()
         self.puts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
+        self.deletes: Counter[str] = Counter()
+        self.lists: Counter[str] = Counter()
         self.read_bytes = 0
         self.written_bytes = 0
 
     def __repr__(self) -> str:
-        return f"CountingStore({self._store!r}: {self.n_gets} gets, {self.n_puts} puts, {self.sizes.total()} sizes)"
+        return f"CountingStore({self._store!r})"
 
     @property
     def n_gets(self) -> int:
@@ -346,6 +489,34 @@ class CountingStore:
         with self._lock:
             self.sizes[key] += 1
         return self._store.size(key)
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        """Counts `key` among the puts and passes on."""
+        with self._lock:
+            self.puts[key] += 1
+        return self._target().put_new(key, parts)
+
+    def delete(self, key: str) -> bool:
+        """Counts `key` and passes on."""
+        with self._lock:
+            self.deletes[key] += 1
+        return self._target().delete(key)
+
+    def keys(self, path: str) -> list[str]:
+        """Counts `path` and passes on; only our own `.ziggurat/` may be listed."""
+        with self._lock:
+            self.lists[path] += 1
+        return self._target().keys(path)
+
+    @property
+    def is_target(self) -> bool:
+        return as_target(self._store) is not None
+
+    def _target(self) -> TargetStore:
+        store = as_target(self._store)
+        if store is None:
+            raise StorageError(f"{self!r}: the store below can neither list nor delete")
+        return store
 
     def list(self, prefix: str = "") -> NoReturn:
         """Raises StorageError: what opens a declared multiscale must not list."""

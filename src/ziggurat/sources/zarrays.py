@@ -120,7 +120,8 @@ def open_zarr(root: object, *, path: str = "") -> ZarrSource:
 def open_zarr_object(thing: object, *, path: str = "") -> ZarrSource:
     """Returns the source of a `zarr.Array`, a `zarr.Group` or a store; what lies in a local folder is read from there."""
     store = getattr(thing, "store", thing)
-    path = "/".join(part for part in (getattr(thing, "path", ""), path) if part)
+    inside = getattr(thing, "path", "") if store is not thing else ""  # a store over fsspec has a path that is part of it
+    path = "/".join(part for part in (inside, path) if part)
     folder = getattr(store, "root", None)
     if isinstance(folder, Path):
         return open_zarr(str(folder.resolve() / path))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.buffer import cpu, default_buffer_prototype
-from zarr.storage import LocalStore, StorePath
+from zarr.storage import LocalStore, StorePath, ZipStore
 
-from ziggurat.chunkio import Buffer, ByteStore, Durability, FileStore
+from ziggurat.chunkio import Buffer, ByteStore, Durability, FileStore, PrefixedStore
 from ziggurat.problems import StorageError, UnsupportedError
+from ziggurat.storage.retrying import retried
 
 T = TypeVar("T")
 
@@ -62,32 +63,6 @@ def open_zarr_store(target: object, *, writable: bool, durability: Durability) -
     return ZarrStore(target, writable=writable)
 
 
-class PrefixedStore:
-    """A byte store seen from a path inside it."""
-
-    def __init__(self, store: ByteStore, path: str) -> None:
-        self._store, self._path = store, path.strip("/")
-
-    def __repr__(self) -> str:
-        return f"{self._store!r}/{self._path}"
-
-    def get(self, key: str, range: tuple[int, int] | None = None) -> Buffer | None:
-        return self._store.get(f"{self._path}/{key}", range)
-
-    def put(self, key: str, parts: Sequence[Buffer]) -> None:
-        self._store.put(f"{self._path}/{key}", parts)
-
-    def size(self, key: str) -> int | None:
-        return self._store.size(f"{self._path}/{key}")
-
-    def names(self, path: str) -> list[str]:
-        """Returns the names directly below `path`, by listing."""
-        listing = getattr(self._store, "names", None)
-        if listing is None:
-            raise StorageError(f"{self!r}: cannot be listed; name the group or array itself")
-        return list(listing(f"{self._path}/{path}" if path else self._path))
-
-
 class ZarrStore:
     """A `ByteStore` over any zarr-python store.
 
@@ -107,7 +82,9 @@ class ZarrStore:
         file_system = getattr(store, "fs", None)
         self._loop = _loop_in_a_thread() if getattr(file_system, "async_impl", False) else None
         self._run(StorePath.open(store, ""))  # a zip file is opened by it
-        self._failures: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, KeyError, *_foreign_failures())
+        self._foreign = tuple(_foreign_failures())
+        self._failures: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, KeyError, *self._foreign)
+        self._is_local = isinstance(store, ZipStore) or getattr(file_system, "protocol", None) in ("file", ("file", "local"))
 
     def __reduce__(self) -> tuple[object, ...]:
         return _zarr_store, (self._store, self._writable)
@@ -122,54 +99,88 @@ class ZarrStore:
     def get(self, key: str, range: tuple[int, int] | None = None) -> Buffer | None:
         """Returns a value or the part that exists of it, None only when the store says that the key does not exist."""
         request = None if range is None else RangeByteRequest(range[0], range[0] + range[1])
-        try:
+
+        def read() -> Any:
             if self._get_sync is not None:
-                value = self._get_sync(key, prototype=self._prototype, byte_range=request)
-            else:
-                value = self._run(self._store.get(key, self._prototype, request))
-        except FileNotFoundError:
-            return None
-        except self._failures as error:
-            raise self._failed("read", key, error) from error
+                return self._get_sync(key, prototype=self._prototype, byte_range=request)
+            return self._run(self._store.get(key, self._prototype, request))
+
+        value = self._call("read", key, read)
         return None if value is None else memoryview(value.as_numpy_array()).cast("B")
 
     def put(self, key: str, parts: Sequence[Buffer]) -> None:
         """Stores the joined parts."""
-        if not self._writable:
-            raise StorageError(f"{self._store}/{key}: opened for reading only; open the store with writable=True to change it")
-        data = parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
-        value = cpu.Buffer.from_bytes(data)
-        try:
+        self._check_writable(key)
+        value = _joined(parts)
+
+        def write() -> None:
             if self._set_sync is not None:
                 self._set_sync(key, value)
             else:
                 self._run(self._store.set(key, value))
-        except self._failures as error:
-            raise self._failed("write", key, error) from error
+
+        self._call("write", key, write)
+
+    def put_new(self, key: str, parts: Sequence[Buffer]) -> bool:
+        """Stores like `put` unless the key exists, as well as the store can tell; returns whether the value is ours."""
+        self._check_writable(key)
+        self._call("write", key, lambda: self._run(self._store.set_if_not_exists(key, _joined(parts))))
+        return self.get(key) == b"".join(parts)
+
+    def delete(self, key: str) -> bool:
+        """Removes a value. Stores do not say whether there was one."""
+        self._check_writable(key)
+        return self._call("delete", key, lambda: self._run(self._store.delete(key)) is None) or False
+
+    @property
+    def is_target(self) -> bool:
+        """False for stores that cannot list and delete: zip files."""
+        return self._writable and self._store.supports_deletes and self._store.supports_listing
+
+    @property
+    def is_shared(self) -> bool:
+        """False where each process has its own."""
+        return "memory" not in type(self._store).__name__.lower() and not str(self._store).startswith("memory:")
+
+    def keys(self, path: str) -> list[str]:
+        """Returns the keys of all values below `path`, by listing."""
+
+        async def listed() -> list[str]:
+            return [key async for key in self._store.list_prefix(f"{path}/" if path else "")]
+
+        return sorted(self._call("list", path, lambda: self._run(listed())) or [])
 
     def size(self, key: str) -> int | None:
         """Returns a value's size in bytes, None when the store says that the key does not exist."""
-        try:
-            return int(self._run(self._store.getsize(key)))
-        except FileNotFoundError:
-            return None
-        except self._failures as error:
-            raise self._failed("read", key, error) from error
+        return self._call("read", key, lambda: int(self._run(self._store.getsize(key))))
 
     def names(self, path: str) -> list[str]:
-        """Returns the names directly below `path`, by listing; the store does not tell values from what has something below."""
+        """Returns the names directly below `path`, by listing; the store does not tell values from what has something below it."""
 
         async def listed() -> list[str]:
             return [name async for name in self._store.list_dir(path)]
 
-        try:
-            found = self._run(listed())
-        except FileNotFoundError:
-            return []
-        except self._failures as error:
-            raise self._failed("list", path, error) from error
+        found = self._call("list", path, lambda: self._run(listed())) or []
         documents = {"zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata"}
         return sorted({name.strip("/") for name in found} - documents)
+
+    def _check_writable(self, key: str) -> None:
+        if not self._writable:
+            raise StorageError(f"{self._store}/{key}: opened for reading only; open the store with writable=True to change it")
+
+    def _call(self, verb: str, key: str, function: Callable[[], T]) -> T | None:
+        try:
+            return retried(function, self._is_passing)
+        except FileNotFoundError:
+            return None
+        except self._failures as error:
+            raise self._failed(verb, key, error) from error
+
+    def _is_passing(self, error: Exception) -> bool:
+        """True for what may pass: a server's refusal or failure, a lost connection; not for what the file system of this machine says."""
+        if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or self._is_local:
+            return False
+        return isinstance(error, (OSError, *self._foreign))
 
     def _failed(self, verb: str, key: str, error: Exception) -> StorageError:
         return StorageError(f"{self._store}/{key}: cannot {verb}: {str(error) or type(error).__name__}")
@@ -181,6 +192,10 @@ class ZarrStore:
         if loop is None:
             loop = self._local.loop = _PrivateLoop()
         return cast(T, loop.run(coroutine))
+
+
+def _joined(parts: Sequence[Buffer]) -> cpu.Buffer:
+    return cpu.Buffer.from_bytes(parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts))
 
 
 def _zarr_store(store: Store, writable: bool) -> ZarrStore:

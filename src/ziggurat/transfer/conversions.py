@@ -23,8 +23,9 @@ from ziggurat.chunkio import ArraySpec, ByteStore, FileStore, array_documents
 from ziggurat.conversion import Change, Hierarchy
 from ziggurat.conversion.across import ConversionPlan, NodeWrite
 from ziggurat.conversion.tree import NAMES
-from ziggurat.journal import FOLDER, Journal, locked
+from ziggurat.journal import FOLDER, Journal
 from ziggurat.layouts import LAYOUTS, Layout, SmallArray, read
+from ziggurat.locking import locked
 from ziggurat.model import JSON
 from ziggurat.node import dumps, named_place
 from ziggurat.problems import LayoutError, OptionError, Problem, StorageError, TargetExists, UnsupportedError
@@ -333,7 +334,7 @@ def _new_store(opened: Opened, plan: ConversionPlan, target: object, dry_run: bo
         else:
             if storage.open_node(target).kind != "absent":
                 raise TargetExists(f"{location}: already there; name another place, or remove it first")
-            n_stored = _fill(opened, plan, changes, storage.open_store(target, writable=True), n_threads, None, {})
+            n_stored = _fill(opened, plan, changes, storage.open_store(target, writable=True), n_threads, None)
     arrays = tuple((move.source, move.target, move.how) for move in plan.moves)
     return ConversionResult(
         opened.node.location, location, plan.source, plan.to, changes, arrays, tuple(plan.files.items()), plan.lost, tuple(notes), dry_run, n_stored
@@ -396,12 +397,9 @@ def _staged(opened: Opened, plan: ConversionPlan, changes: Sequence[Change], pla
         raise StorageError(f"{staging}: cannot be made ({error.strerror}); name a place that can be written to") from error
     store = FileStore(staging)
     with locked(staging):
-        journal = Journal(staging, fingerprint)
-        try:
-            finished = journal.open(json.dumps({"work": "convert", "to": plan.to, "source": opened.node.location}))
-            n_stored = _fill(opened, plan, changes, store, n_threads, journal, finished, watch)
-        finally:
-            journal.close()
+        journal = Journal(store, fingerprint)
+        journal.open(json.dumps({"work": "convert", "to": plan.to, "source": opened.node.location}))
+        n_stored = _fill(opened, plan, changes, store, n_threads, journal, watch)
         Folder(staging).sweep()
         shutil.rmtree(staging / FOLDER / fingerprint)
         store.sync()
@@ -425,7 +423,6 @@ def _fill(
     store: ByteStore,
     n_threads: int,
     journal: Journal | None,
-    finished: Mapping[tuple[int, tuple[int, ...]], bytes],
     watch: Watch = nothing,
 ) -> int:
     """Writes documents of arrays, samples, small arrays and files, and the groups' documents last."""
@@ -433,7 +430,7 @@ def _fill(
     early = [change for change in changes if change.path in arrays and change.file in (*NAMES, "attributes.json")]
     storage.write_documents(store, [(change.key, change.new) for change in early])
     watch("documents", "arrays")
-    n_stored = run(batches(opened, plan.moves, store, ""), n_threads, journal, finished)
+    n_stored = run(batches(opened, plan.moves, store, ""), n_threads, journal)
     watch("samples", "")
     write_small(store, plan)
     storage.write_documents(store, [(change.key, change.new) for change in changes if change not in early])

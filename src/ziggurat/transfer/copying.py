@@ -72,9 +72,9 @@ def batches(opened: Opened, moves: Iterable[Move], target: ByteStore, prefix: st
             yield Batch(number, k, work)
 
 
-def run(work: Iterable[Batch], n_threads: int, journal: Journal | None, finished: Mapping[tuple[int, Index], bytes]) -> int:
+def run(work: Iterable[Batch], n_threads: int, journal: Journal | None) -> int:
     """Does all batches that are not finished; returns how many objects were stored. Raises what the first failing batch raised."""
-    todo = (batch for batch in work if (batch.move, (batch.number,)) not in finished)
+    todo = (batch for batch in work if journal is None or journal.stash(batch.move, (batch.number,)) is None)
     n_stored = 0
     flying: dict[Future[int], Batch] = {}
     with ThreadPoolExecutor(n_threads, thread_name_prefix="ziggurat") as threads:
@@ -86,7 +86,7 @@ def run(work: Iterable[Batch], n_threads: int, journal: Journal | None, finished
                     batch = flying.pop(future)
                     n_stored += future.result()
                     if journal is not None:
-                        journal.finish(batch.move, (batch.number,), 0, 0)
+                        journal.finish(batch.move, (batch.number,), [])
                     following = next(todo, None)
                     if following is not None:
                         flying[threads.submit(following.run)] = following

@@ -10,7 +10,7 @@ from ziggurat.chunkio import FileStore
 from ziggurat.conversion import Change
 from ziggurat.conversion.across import ConversionPlan
 from ziggurat.conversion.describe import Refusal
-from ziggurat.journal import locked
+from ziggurat.locking import locked
 from ziggurat.model import JSON
 from ziggurat.problems import LayoutError
 from ziggurat.transfer.conversions import changes_of, final_documents, local_root, without_present, write_changes, write_small

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ziggurat.conversion import Renaming, UpgradePlan
-from ziggurat.journal import LOCK, locked
+from ziggurat.locking import LOCK, locked
 from ziggurat.model import JSON
 from ziggurat.problems import LayoutError, StorageError
 from ziggurat.transfer.folder import JOURNAL, JOURNAL_FOLDER, Folder, chunk_names
