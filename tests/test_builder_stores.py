@@ -18,6 +18,7 @@ from ziggurat import layouts, problems, storage
 from ziggurat.chunkio import CountingStore, DictStore, FileStore
 from ziggurat.journal import FOLDER
 from ziggurat.problems import StorageError, TargetExists
+from ziggurat.storage import zarr_stores
 
 RNG = np.random.default_rng(11)
 BASE = RNG.integers(0, 65536, (96, 96), dtype=np.uint16)
@@ -172,7 +173,7 @@ def _as_zarr(target):
     if isinstance(target, obstore.store.MemoryStore | obstore.store.LocalStore):
         return zarr.storage.ObjectStore(target)
     if isinstance(target, dict | DictStore):
-        return storage.zarr_stores.ByteStoreAsZarr(storage.open_store(target), read_only=False)
+        return zarr_stores.ByteStoreAsZarr(storage.open_store(target), read_only=False)
     return target
 
 
