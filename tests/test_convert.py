@@ -400,6 +400,22 @@ def test_a_layout_in_a_plain_folder_with_coordinates_and_links(tmp_path: Path, l
     assert {p.loc for p in result.lost} >= {"multiscales[0].name", "multiscales[0].seen", "mine"}
 
 
+@pytest.mark.parametrize("between", ["datatree", "itk"])
+def test_a_level_is_linked_where_a_reader_finds_it_and_refused_elsewhere_before_anything_is_written(tmp_path: Path, between: str) -> None:
+    zg.build(samples((64, 64)), tmp_path / "a.zarr", axes="yx", levels=3, chunks=(16, 16), scale={"y": 0.5, "x": 0.5}, layout="ome-zarr@0.4", name="cells")
+    with pytest.raises(LayoutError, match="level 0 cannot be linked, because of how it lies in the source; leave link out"):
+        zg.convert(tmp_path / "a.zarr", tmp_path / "a.levels", layout="xcube", link=True, dry_run=True)
+    with pytest.raises(LayoutError, match="cannot be linked"):
+        zg.convert(tmp_path / "a.zarr", tmp_path / "a.levels", layout="xcube", link=True)
+    assert sorted(os.listdir(tmp_path)) == ["a.zarr"]
+    zg.convert(tmp_path / "a.zarr", tmp_path / "b.zarr", layout=between)
+    result = zg.convert(tmp_path / "b.zarr", tmp_path / "b.levels", layout="xcube", link=True)
+    assert [how for _, _, how in result.arrays] == ["linked", "verbatim", "verbatim"] and not (tmp_path / "b.levels" / "0.zarr").exists()
+    linked = zg.open(tmp_path / "b.levels", allow_links=True)
+    np.testing.assert_array_equal(np.asarray(linked.levels[0].array), samples((64, 64)))
+    assert [level.translation for level in linked] == [level.translation for level in zg.open(tmp_path / "a.zarr")]
+
+
 def test_a_layout_that_is_only_read_is_never_written(tmp_path: Path) -> None:
     class Reading:
         name, versions = "reading", ("1",)

@@ -116,6 +116,19 @@ def test_collections_of_other_layouts_become_images_side_by_side(fixture: Fixtur
     assert layouts.detect(after)[0].holds == "members"
 
 
+@pytest.mark.parametrize("target", VERSIONS)
+def test_spatialdata_keeps_channels_and_what_it_says_of_labels(target: str) -> None:
+    for fixture in (f for f in FIXTURES if f.id in ("spatialdata@0.2/good/placed", "spatialdata@0.3/good/labels")):
+        plan, _, documents = planned(fixture.node(), target)
+        before = fixture.documents.get("zarr.json", {}).get("attributes") or fixture.documents[".zattrs"]  # type: ignore[union-attr]
+        before = before.get("ome", before)  # type: ignore[union-attr]
+        after = documents["zarr.json"]["attributes"]["ome"] if "zarr.json" in documents else documents[".zattrs"]
+        for key in ("omero", "image-label"):
+            said, kept = ({k: v for k, v in block.get(key, {}).items() if k != "version"} for block in (before, after))  # type: ignore[union-attr]
+            assert kept == said and (key in after) == (key in before)
+        assert not [p for p in plan.lost if p.loc.endswith(("omero", "image-label"))]
+
+
 def test_a_layout_without_collections_gets_a_multiscale_per_member_and_the_rest_is_named() -> None:
     plate = next(f for f in OME if f.id == "ome-zarr@0.4/good/plate")
     plan, after, _ = planned(plate.node(), "cosem")
@@ -204,3 +217,10 @@ def test_a_collection_of_which_nothing_can_be_held_is_refused(tmp_path: Path) ->
     with pytest.raises(LayoutError, match="cannot hold"):
         zg.convert(plate, tmp_path / "b.zarr", layout="ome-zarr@0.1")
     assert not (tmp_path / "b.zarr").exists()
+
+
+def test_what_a_member_cannot_say_of_its_place_is_told_of_it(tmp_path: Path) -> None:
+    fixture = next(f for f in OTHERS if f.id == "bdv-n5@1/good/two-setups")
+    plan, after, _ = planned(fixture.node(), "geozarr")
+    assert {p.loc for p in plan.lost if p.rule == "LOSS001" and "not of z" in p.message} == set(every(fixture.node()))
+    assert layouts.read(after.child("setup0/timepoint0")).multiscales[0].levels[1].scale[0] == 1.0  # type: ignore[index]

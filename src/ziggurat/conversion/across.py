@@ -238,6 +238,9 @@ class _Conversion:
         raise LayoutError(f"{self.node.location} has the axes {', '.join(axis.name for axis in axes)}, which {self.to} cannot hold: {reason}; {way}")
 
     def _paths(self, multiscale: Multiscale) -> tuple[str, ...]:
+        base = multiscale.levels[0].path.rpartition("/")[2]
+        if self.wish.link and base:  # a dataset that stays where it is keeps the name of its variable, and so do the others
+            multiscale = replace(multiscale, name=base)
         wanted = self.layout.paths(multiscale, version=self.version)
         return wanted if wanted is not None else tuple(_plain(level, k) for k, level in enumerate(multiscale.levels))
 

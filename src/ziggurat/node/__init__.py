@@ -396,7 +396,7 @@ class DocumentNode:
 class DictNode(DocumentNode):
     """A node over a dict of keys to documents (`{"zarr.json": {...}, "0/zarr.json": {...}}`), which may also be raw bytes.
 
-    `values` are what one-dimensional arrays hold, by path.
+    `values` are what one-dimensional arrays hold, by path; `follow` leads to what a document names elsewhere.
     """
 
     def __init__(
@@ -405,10 +405,11 @@ class DictNode(DocumentNode):
         *,
         location: str = "memory",
         values: Mapping[str, Sequence[float | str]] | None = None,
+        follow: Follow | None = None,
     ) -> None:
         self.documents = documents
         self.held = values or {}
-        super().__init__(Tree(self._bytes, self._names, location, decode=self._held, look=self._files))
+        super().__init__(Tree(self._bytes, self._names, location, decode=self._held, look=self._files, follow=follow))
 
     def _held(self, path: str, document: Mapping[str, JSON], container: Container) -> Sequence[float | str]:
         if path not in self.held:

@@ -24,10 +24,10 @@ from ziggurat.conversion import Change, Hierarchy
 from ziggurat.conversion.across import ConversionPlan, NodeWrite
 from ziggurat.conversion.tree import NAMES
 from ziggurat.journal import FOLDER, Journal
-from ziggurat.layouts import LAYOUTS, Layout, SmallArray, read
+from ziggurat.layouts import LAYOUTS, Layout, SmallArray
 from ziggurat.locking import locked
 from ziggurat.model import JSON
-from ziggurat.node import dumps, named_place
+from ziggurat.node import FileNode, dumps, named_place
 from ziggurat.problems import LayoutError, OptionError, Problem, StorageError, TargetExists, UnsupportedError
 from ziggurat.transfer.copies import stale_copies_above, with_fresh_copies
 from ziggurat.transfer.copying import Opened, batches, run
@@ -132,12 +132,9 @@ def convert(
     """
     if plan.in_place:
         return _in_place(opened, plan, dry_run, strict, watch, table)
-    plan = replace(plan, lost=(*plan.lost, *proven(plan, final_documents(plan, {}), table)))
+    plan = replace(plan, lost=(*plan.lost, *proven(plan, final_documents(plan, {}), table, follow=_follow)))
     _refuse_losses(opened, plan, strict)
-    done = _new_store(opened, plan, target, dry_run, threads or min(4, os.cpu_count() or 1), watch)
-    if not dry_run:
-        _refuse_wrong_link(done, plan, target, table)
-    return done
+    return _new_store(opened, plan, target, dry_run, threads or min(4, os.cpu_count() or 1), watch)
 
 
 def _refuse_losses(opened: Opened, plan: ConversionPlan, strict: bool) -> None:
@@ -147,17 +144,9 @@ def _refuse_losses(opened: Opened, plan: ConversionPlan, strict: bool) -> None:
         raise LayoutError(f"{plan.to} cannot hold all of {opened.node.location}: {plan.lost[0].sentence}{more}; leave strict out to convert it nevertheless")
 
 
-def _refuse_wrong_link(done: ConversionResult, plan: ConversionPlan, target: object, table: Sequence[Layout]) -> None:
-    """Removes a store again whose reader does not find the linked level where it is, and raises LayoutError: only the disk can tell."""
-    place = _local(target)
-    if place is None or not any(move.how == "linked" for move in plan.moves):
-        return
-    found = read(storage.file_node(place, follow_links=True), plan.to, table).multiscales
-    shapes = [tuple(None if level.array is None else level.array.shape for level in multiscale.levels) for multiscale in found]
-    meant = [tuple(None if move.level.array is None else move.level.array.shape for move in plan.moves)]
-    if shapes != meant:
-        shutil.rmtree(place)
-        raise LayoutError(f"{done.source}: level 0 cannot be linked: a reader of {plan.to} would find other levels than there are; leave link out")
+def _follow(_: str, place: str) -> FileNode:
+    """Returns the node of a local folder that a document about to be written names: the source was opened, so what it links to was allowed."""
+    return storage.file_node(place, follow_links=True)
 
 
 # --- in place: documents alone

@@ -12,29 +12,45 @@ from ziggurat import layouts
 from ziggurat.conversion.across import ConversionPlan
 from ziggurat.layouts.rules import problem
 from ziggurat.model import JSON, Level, Multiscale
-from ziggurat.node import DictNode, dumps
+from ziggurat.node import DictNode, Follow, dumps
 from ziggurat.problems import DocumentError, LayoutError, NotFound, Problem
 
 TOLERANCE = 1e-9
 """Of one sample: coordinates that are stored as sums of steps are off by some units in the last place."""
 
 
-def node_of(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]]) -> DictNode:
-    """Returns the documents of a plan as a node."""
+def node_of(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], follow: Follow | None = None) -> DictNode:
+    """Returns the documents of a plan as a node; `follow` leads to what is linked."""
     held: dict[str, Mapping[str, JSON] | bytes] = dict(documents)
     for name, content in plan.files.items():
         held[name] = content.encode("utf-8") if isinstance(content, str) else dumps(content, name)
-    return DictNode(held, location=plan.to, values={path: small.values for path, small in plan.arrays.items()})
+    return DictNode(held, location=plan.to, values={path: small.values for path, small in plan.arrays.items()}, follow=follow)
 
 
-def proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout] = layouts.LAYOUTS) -> tuple[Problem, ...]:
+def proven(
+    plan: ConversionPlan,
+    documents: Mapping[str, Mapping[str, JSON]],
+    table: Sequence[layouts.Layout] = layouts.LAYOUTS,
+    *,
+    follow: Follow | None = None,
+) -> tuple[Problem, ...]:
     """Returns what a reader of the target finds otherwise than it was meant, beyond what the plan knows to be lost.
 
-    Raises LayoutError when levels would be missing, or lie elsewhere, and the layout did not say that it has no words for places.
+    `follow` leads to what a document names elsewhere, so that linked levels are read where they are.
+
+    Raises LayoutError when levels would be missing, or lie elsewhere, and the layout did not say that it has no words for places; or
+    when a linked level is not what a reader of the target finds behind the link.
     """
     if any(move.how == "linked" for move in plan.moves):
-        return ()
-    root = node_of(plan, documents)
+        try:
+            return _proven(plan, documents, table, follow)
+        except LayoutError as error:
+            raise LayoutError(f"level 0 cannot be linked, because of how it lies in the source; leave link out, and it is copied ({error})") from error
+    return _proven(plan, documents, table, follow)
+
+
+def _proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], table: Sequence[layouts.Layout], follow: Follow | None) -> tuple[Problem, ...]:
+    root = node_of(plan, documents, follow)
     told: list[Problem] = []
     for path, meant in plan.meant.items():
         start = f"{path}/" if path else ""
@@ -42,7 +58,7 @@ def proven(plan: ConversionPlan, documents: Mapping[str, Mapping[str, JSON]], ta
             found = layouts.read(root.child(path) if path else root, plan.to, table).multiscales
         except (NotFound, DocumentError) as error:
             raise LayoutError(f"{plan.to} cannot hold this: what would be written cannot be read again ({error}); take another layout") from error
-        placeless = any(p.rule == "LOSS001" and p.loc.startswith(start) for p in plan.lost)
+        placeless = any(p.rule == "LOSS001" and f"{p.loc}/".startswith(start) for p in plan.lost)
         told += _differences(meant, found, plan.to, start, placeless=placeless)
     return tuple(told)
 
@@ -55,6 +71,9 @@ def _differences(meant: Sequence[Multiscale], found: Sequence[Multiscale], to: s
             n = 0 if again is None else again.n_levels
             what = f"{start}{series.name or i}"
             raise LayoutError(f"{to} cannot hold series {what}: of its {series.n_levels} levels a reader would find {n}; take another layout")
+        shapes = [[None if level.array is None else level.array.shape for level in multiscale.levels] for multiscale in (series, again)]
+        if shapes[0] != shapes[1]:
+            raise LayoutError(f"{to} cannot hold series {start}{series.name or i}: of the levels {shapes[0]} a reader would find {shapes[1]}")
         if not placeless:
             for old, new in zip(series.levels, again.levels, strict=True):
                 _refuse_elsewhere(old, new, to, start)
