@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat import geometry
+from ziggurat.problems import LimitError
 
 SIZES = (*range(1, 98), 203, 2047, 4999)
 FACTORS = (1, 2, 3, 4, 5)
@@ -136,3 +137,10 @@ def test_region_understands_descending_axes() -> None:
 
 def test_extent_reaches_half_a_step_beyond_the_outer_centres() -> None:
     assert geometry.extent((4,), (0.5,), (0.25,)) == ((0.0, 2.0),)
+
+
+def test_an_axis_without_end_has_no_coordinates_to_write() -> None:
+    with pytest.raises(LimitError, match="4,294,967,296 samples"):
+        geometry.points(2**32, 1.0, 0.0)
+    assert geometry.points(3, 1e308, 1e308) == (1e308, math.inf, math.inf)
+    assert geometry.points(4, 1 / 3, 0.1) == tuple(float(Fraction(repr(0.1)) + i * Fraction(repr(1 / 3))) for i in range(4))

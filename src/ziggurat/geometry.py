@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from ziggurat.problems import LimitError
+
+MAX_POINTS = 2**20
+"""Coordinates of one axis that are written; as many as are read."""
 Anchor = Literal["centre", "first"]
 """Where in its window a reduced sample lies. The anchor is the first-pixel shift, so the reduction owns it."""
 
@@ -122,13 +126,21 @@ def line(coordinates: Sequence[float], *, epsilon: float = 2.0**-52) -> Line | N
 
 
 def points(n: int, scale: float, translation: float) -> tuple[float, ...]:
-    """Returns the coordinates of the samples of an axis, each rounded once.
+    """Returns the coordinates of the samples of an axis, each rounded once. Raises LimitError for more than `MAX_POINTS`.
 
     >>> points(3, 0.1, 0.05)
     (0.05, 0.15, 0.25)
     """
+    if n > MAX_POINTS:
+        most = f"{MAX_POINTS:,} are the most that are written as coordinates"
+        raise LimitError(f"an axis of {n:,} samples, and {most}; take a layout that states scale and translation in place of them, such as ome-zarr")
     first, step = _exact(translation), _exact(scale)
-    return tuple(float(first + i * step) for i in range(n))
+    whole = math.lcm(first.denominator, step.denominator)
+    start, more = int(first * whole), int(step * whole)
+    try:
+        return tuple((start + i * more) / whole for i in range(n))
+    except OverflowError:
+        return tuple(_rounded(first + i * step) for i in range(n))
 
 
 def _step(coordinates: Sequence[float], noise: float) -> float:

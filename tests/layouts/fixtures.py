@@ -66,3 +66,5 @@ FIXTURES = tuple(load(path) for path in sorted(CORPUS.glob("*/*/*.json")))
 READABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and fixture.members is None and fixture.facts is None)
 COLLECTIONS = tuple(fixture for fixture in FIXTURES if fixture.members is not None)
 GOOD = tuple(fixture for fixture in FIXTURES if fixture.kind == "good" and fixture.members is None and fixture.facts is None)
+BENDABLE = tuple(fixture for fixture in FIXTURES if fixture.raises is None and fixture.facts is None)
+"""Those whose documents can be read at all: what hostile ones are made of. Facts of a file are our own words."""

@@ -205,6 +205,10 @@ class _Conversion:
         absent = [level for level in multiscale.levels if level.array is None]
         for level in absent:
             self.lost.append(problem("LOSS005", level.path, "no array is there, so this level is left out", "restore it, or build the levels again"))
+        for level in multiscale.levels:
+            if level.array is not None and level.array.ndim != multiscale.ndim:
+                found = f"an array of {level.array.ndim} axes, and the multiscale has {multiscale.ndim}"
+                raise DocumentError(f"{self.node.location}: level {level.path!r}: {found}; 'ziggurat check' applies all rules", self.found.problems)
         return replace(multiscale, levels=tuple(level for level in multiscale.levels if level.array is not None)) if absent else multiscale
 
     def _container(self) -> Container:

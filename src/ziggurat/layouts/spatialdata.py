@@ -236,7 +236,7 @@ def _placed(multiscale: Multiscale, entry: listed.Series) -> tuple[Multiscale, l
 def _with_units(axes: tuple[Axis, ...], chosen: Mapping[str, JSON]) -> tuple[Axis, ...]:
     """Returns axes with the units of the system that they are placed in, where it states any."""
     output = chosen.get("output")
-    stated = {axis.get("name"): axis.get("unit") for axis in listed.parts(output.get("axes") if isinstance(output, Mapping) else None)}
+    stated = {listed.same_text(axis.get("name")): axis.get("unit") for axis in listed.parts(output.get("axes") if isinstance(output, Mapping) else None)}
     units = [listed.same_text(stated.get(axis.name)) for axis in axes]
     return tuple(replace(axis, unit=unit) if unit not in (None, NO_UNIT) else axis for axis, unit in zip(axes, units, strict=True))
 

@@ -412,7 +412,7 @@ def _level(mag: Mag, info: ArrayInfo | None, axes: Sequence[Axis], voxel: Voxel)
 
 def _layer_problems(layer: Layer, axes: Sequence[Axis], stored: Sequence[tuple[Mag, ArrayInfo | None]]) -> Iterator[Problem]:
     entry = layer.entry
-    if entry.get("category") not in _KINDS:
+    if not (isinstance(entry.get("category"), str) and entry["category"] in _KINDS):
         yield problem("WK006", f"{layer.loc}.category", f"is {entry.get('category')!r}; expected {' or '.join(_KINDS)}", "say what the samples are")
     if layer.format == WKW:
         yield problem("WK011", f"{layer.loc}.dataFormat", "is wkw, which is described and not read", "convert the layer to zarr3 with the webknossos library")

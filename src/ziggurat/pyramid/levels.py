@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ziggurat import geometry
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, Provenance
-from ziggurat.problems import NotFound, OptionError, Problem
+from ziggurat.problems import DocumentError, NotFound, OptionError, Problem
 from ziggurat.pyramid.arrays import LazyArray
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ class LevelView:
 
     @property
     def extent(self) -> tuple[tuple[float, float], ...]:
-        """World interval per axis that the samples cover, edge to edge: half a step beyond the outer centres."""
+        """World interval per axis that the samples cover, edge to edge: half a step beyond the outer centres.
+
+        Raises DocumentError for an array that has not as many axes as the multiscale.
+        """
+        if len(self.shape) != len(self.scale):
+            raise DocumentError(f"level {self.path!r}: an array of {len(self.shape)} axes in a multiscale of {len(self.scale)}; 'ziggurat check' says more")
         return geometry.extent(self.shape, self.scale, self.translation)
 
     def to_world(self, index: Sequence[float]) -> tuple[float, ...]:

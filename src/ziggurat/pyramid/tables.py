@@ -140,7 +140,7 @@ def _aligned(word: str, pyramid: Pyramid, axes: Sequence[int], rows: Sequence[tu
     for row, text in zip(rows, texts, strict=True):
         first = (_MARK if row is not None and row[1] in GUESSED else "") + (text[0] if text else "-")
         rest = (f" {t.rjust(w)}" for t, w in zip(text[1:], widths[1:], strict=False))
-        cells.append(" " * len(word) + first.rjust(widths[0] + 1) + "".join(rest))
+        cells.append(" " * len(word) + first.rjust(widths[0] + 1 if widths else 1) + "".join(rest))
     return f"{word} " + " ".join(name.rjust(w) for name, w in zip(names, widths, strict=True)), cells
 
 
