@@ -345,7 +345,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no such policy": ({"missing": "ignore"}, "missing: found 'ignore', expected one of 'skip', 'propagate'"),
     "two policies": ({"missing": "propagate", "min_valid": 0.5}, "say one of them"),
     "weights for max": ({"weights": HEAVY, "reduction": "max"}, "reduction 'max' takes no weights"),
-    "a share for median": ({"min_valid": 0.5, "reduction": "median"}, "reduction 'median' does not count what is valid"),
+    "a share for stride": ({"min_valid": 0.5, "reduction": "stride"}, "reduction 'stride' does not count what is valid"),
     "coverage of a gaussian": ({"coverage": True, "reduction": "gaussian"}, "reduction 'gaussian' does not count what is valid"),
     "coverage of no level": ({"coverage": True, "levels": 1}, "coverage: it is stored for levels above the base"),
 }  # fmt: skip
@@ -360,6 +360,6 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path, what: str) -> None:
     assert not (tmp_path / "a.zarr/zarr.json").exists()
 
 
-def test_a_mask_of_integers_needs_a_reduction_that_counts(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="reduction 'median' takes missing samples as a value only"):
-        zg.build(WHOLE, tmp_path / "a.zarr", nodata=GONE, reduction="median")
+def test_a_mask_of_integers_needs_a_reduction_that_keeps_it(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="reduction 'gaussian' takes missing samples as a value only, not as a mask: levels are made from stored levels"):
+        zg.build(WHOLE, tmp_path / "a.zarr", nodata=GONE, reduction="gaussian")

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ziggurat import geometry
-from ziggurat.problems import OptionError
 from ziggurat.reductions import find, reduce_array
 
 Array = NDArray[Any]
@@ -147,11 +146,3 @@ def test_weights_and_masks_broadcast() -> None:
     heavy = np.array([[1.0], [3.0], [0.0]])
     assert reduce_array(find("mean"), base, [(3, 4)], weights=heavy)[0].tolist() == [[round((6 + 3 * 22) / 16)]]
     assert reduce_array(find("max"), base, [(3, 2)], missing=np.array([False, True, True, True]))[0].tolist() == [[8, 0]]
-
-
-@pytest.mark.parametrize("name", ["stride", "median", "mode", "gaussian"])
-def test_a_reduction_that_carries_no_weights_says_so(name: str) -> None:
-    base = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    for options in ({"missing": base > 3}, {"weights": base}, {"min_valid": 0.5}):
-        with pytest.raises(OptionError, match=name):
-            reduce_array(find(name), base, [(2, 2)], **options)

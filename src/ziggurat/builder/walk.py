@@ -374,8 +374,9 @@ class Walk:
     def _add_weights(self, k: int, i: Index, place: tuple[slice, ...], weights: AnyArray, out: Carry) -> None:
         """Puts weights in their place; what else is in the tile has the counts that geometry implies."""
         if out.weights is None:
-            full = np.empty(out.values[0].shape, self._bound.weight_dtype(k))
-            for parts in itertools.product(*self._counts(k, self.box(k, i))):
+            box = self.box(k, i)
+            full = np.empty([high - low for low, high in box], self._bound.weight_dtype(k))
+            for parts in itertools.product(*self._counts(k, box)):
                 full[tuple(p[0] for p in parts)] = math.prod(p[1] for p in parts)
             out.weights = full
         out.weights[place] = weights

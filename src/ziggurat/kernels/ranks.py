@@ -83,7 +83,7 @@ def _sort_rows(rows: Array, wanted: tuple[int, ...]) -> list[int]:
     return at
 
 
-def _places(block: Array, window: Factors) -> list[Array]:
+def places(block: Array, window: Factors) -> list[Array]:
     """Returns one strided view per place in the window, in C order; `block` holds whole windows."""
     return [block[tuple(slice(i, None, f) for i, f in zip(place, window, strict=True))] for place in itertools.product(*map(range, window))]
 
@@ -170,7 +170,7 @@ def _quantile_slab(block: Array, window: Factors, out: Array, nodata: complex | 
     n = math.prod(window)
     low, high, share = _place(n, q)
     rows = np.empty((n + 1, *out.shape), block.dtype)
-    for row, view in zip(rows, _places(block, window), strict=False):
+    for row, view in zip(rows, places(block, window), strict=False):
         row[...] = view
     at = _sort_rows(rows, (low, high))
     out[...] = between(rows[at[low]], rows[at[high]], share)
@@ -192,10 +192,15 @@ def _quantile_of_valid(samples: Array, nodata: complex | None, q: Fraction) -> A
     missing = np.isnan(samples) if samples.dtype.kind == "f" else np.zeros(samples.shape, bool)
     if nodata is not None:
         missing |= samples == kind(nodata)
+    return quantile_of_valid(samples, missing, math.nan if nodata is None and samples.dtype.kind == "f" else nodata or 0, q)
+
+
+def quantile_of_valid(samples: Array, missing: Array, empty: complex, q: Fraction) -> Array:
+    """Returns the quantiles over axis 0 of what is not `missing`, `empty` where everything is; `samples` are overwritten."""
     samples[missing] = np.inf if samples.dtype.kind == "f" else np.iinfo(samples.dtype).max  # sorted last; among equals it does not matter
     samples.sort(axis=0)
     n_valid = samples.shape[0] - missing.sum(axis=0)
-    result = np.full(samples.shape[1], kind(math.nan) if nodata is None and samples.dtype.kind == "f" else kind(nodata or 0))
+    result = np.full(samples.shape[1], samples.dtype.type(empty))
     for n in np.unique(n_valid[n_valid > 0]).tolist():
         these = np.flatnonzero(n_valid == n)
         low, high, share = _place(n, q)

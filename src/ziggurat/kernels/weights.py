@@ -77,12 +77,12 @@ def divide_weighted(sums: Array, weights: Array, out: Array) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             np.divide(sums[inside], some, out=quotient, where=some != 0)
             if out.dtype.kind in "ui":
-                _store_integers(np.rint(quotient), out[inside])
+                store_integers(np.rint(quotient), out[inside])
             else:
                 out[inside] = quotient
 
 
-def _store_integers(rounded: Array, out: Array) -> None:
+def store_integers(rounded: Array, out: Array) -> None:
     """Casts whole floats; what the dtype cannot hold becomes its end: a float64 near 2**63 may be 2**63."""
     info = np.iinfo(out.dtype)
     above = rounded >= float(info.max)
@@ -94,7 +94,7 @@ def _store_integers(rounded: Array, out: Array) -> None:
 def too_few(weights: Array, totals: Array | int, min_valid: float | None) -> Array:
     """Returns where the weight of valid samples is 0, or a smaller share of `totals` than `min_valid`.
 
-    A number as `totals` is a count of samples: then the comparison is exact, with `min_valid` the decimal that it is written as.
+    A number as `totals`, or unsigned integers, are counts of samples: then the comparison is exact, with `min_valid` the decimal that it is written as.
 
     >>> too_few(np.array([0, 6, 7]), 100, 0.07).tolist(), too_few(np.array([0.0, 1.0]), np.array([4.0, 4.0]), 0.25).tolist()
     ([True, True, False], [True, False])
@@ -102,6 +102,9 @@ def too_few(weights: Array, totals: Array | int, min_valid: float | None) -> Arr
     lacking: Array = weights == 0
     if min_valid is not None and isinstance(totals, int):
         lacking |= weights < math.ceil(Fraction(repr(min_valid)) * totals)
+    elif min_valid is not None and not isinstance(totals, int) and totals.dtype.kind == "u":
+        for n in np.unique(totals).tolist():
+            lacking |= (totals == n) & (weights < math.ceil(Fraction(repr(min_valid)) * n))
     elif min_valid is not None:
         lacking |= weights < totals * (min_valid * (1 - SAME_SHARE))
     return lacking

@@ -48,12 +48,16 @@ def bind(
 
 def check_weighing(reduction: Reduction, weighing: Weighing) -> None:
     """Raises OptionError when weights, masks, shares or coverage are asked of a reduction that does not carry them."""
-    if weighing.weighted and reduction.weighs != "weights":
-        raise OptionError(f"weights: reduction {reduction.name!r} takes no weights; say reduction='mean', or leave weights out")
-    if not weighing.is_plain and reduction.weighs == "nothing":
-        said = "min_valid" if weighing.min_valid is not None else "coverage" if weighing.covers else "nodata"
-        why = "takes missing samples as a value only, not as a mask" if said == "nodata" else "does not count what is valid"
-        raise OptionError(f"{said}: reduction {reduction.name!r} {why}; say another reduction such as 'mean' or 'max', or leave {said} out")
+    row, why = reduction, f": {reduction.weighted.removeprefix('refused: ')}" if reduction.weighted else ""
+    if weighing.weighted and row.weighs != "weights":
+        raise OptionError(f"weights: reduction {row.name!r} takes no weights{why}; say reduction='mean', or leave weights out")
+    if weighing.masked and row.weighs == "nothing":
+        raise OptionError(
+            f"nodata: reduction {row.name!r} takes missing samples as a value only, not as a mask{why}; say nodata=VALUE, or another reduction such as 'mean'"
+        )
+    said = "min_valid" if weighing.min_valid is not None else "coverage"
+    if (weighing.min_valid is not None or weighing.covers) and row.weighs in ("nothing", "masks"):
+        raise OptionError(f"{said}: reduction {row.name!r} does not count what is valid; say another reduction such as 'mean' or 'max', or leave {said} out")
 
 
 def bind_filter(

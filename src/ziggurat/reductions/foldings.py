@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -382,14 +382,18 @@ class GatheredFolding:
             target[...] = taken[here + tuple(slice(0, n) for n in target.shape[n_axes:])]
         return None
 
-    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
-        values, n_axes = carry.values[0], out.ndim
+    def windows_of(self, level: int, values: AnyArray, counts: Counts) -> Iterator[tuple[tuple[slice, ...], Factors, AnyArray]]:
+        """Yields (place in the level, base samples per window, those of all windows there, side by side) of whole and partial windows."""
+        n_axes = len(counts)
         held = values.reshape((*values.shape[:n_axes], *self._window(level)))
         turns = tuple(axis for i in range(n_axes) for axis in (i, n_axes + i))
         for parts in product(*counts):
             place, window = tuple(where for where, _ in parts), tuple(n for _, n in parts)
             some = held[place + tuple(slice(0, n) for n in window)]
-            block = some.transpose(turns).reshape([a * b for a, b in zip(some.shape[:n_axes], window, strict=True)])
+            yield place, window, some.transpose(turns).reshape([a * b for a, b in zip(some.shape[:n_axes], window, strict=True)])
+
+    def finish(self, level: int, carry: Carry, counts: Counts, out: AnyArray) -> None:
+        for place, window, block in self.windows_of(level, carry.values[0], counts):
             self.kernel(block, window, out[place], self.setting.nodata)
 
 

@@ -62,6 +62,7 @@ def mixed(rows: Mapping[str, Reduction], axes: Sequence[str]) -> Reduction:
         from_base=None,
         parameters=(),
         weighs="nothing",
+        weighted="what operations along single axes give one another are samples alone",
         invents=any(row.invents for row in rows.values()),
         dtypes=tuple(name for name in first.dtypes if all(name in row.dtypes for row in rows.values())),
     )

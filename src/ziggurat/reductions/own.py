@@ -84,6 +84,7 @@ def reduction(
         ties="as the function has them",
         rounding="once per level, to the base's dtype; integers half to even, within their range",
         partial="the samples that are there",
+        weighted="the function sees samples alone",
         nan="a sample like any other",
         nodata="a sample like any other",
     )

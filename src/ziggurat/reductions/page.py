@@ -16,7 +16,7 @@ A *window* is a box of `factors` samples; windows lie side by side from the arra
 partial. *Composes* means that a level is what the base itself gives; what does not compose is defined from the level before.
 No value depends on chunks, shards, tiles, threads or interruptions: a window is never split, its samples are combined in one fixed
 order (first axis first, ascending), and a filter adds its taps in one fixed order. *Weighs* says what may be given beside the samples: nothing but NaN and a
-nodata value; masks, `min_valid` and coverage (validity); weights too. [missing.md](missing.md) says what they do.
+nodata value; masks; `min_valid` and coverage as well (validity); weights too. [missing.md](missing.md) says what they do.
 
 What there is to say about a reduction stands in brackets behind its name, on the command line as in Python: `quantile(q=0.9)`,
 `mode(ignore=0)`. The metadata keeps it all: `type` is the bare word, `metadata.kwargs.reduction` the whole. Where a reduction
@@ -86,6 +86,7 @@ def _section(row: Reduction) -> str:
         "partial windows": row.partial,
         "NaN": row.nan,
         "nodata": row.nodata,
+        "weights": row.weighted,
         "anchor": "the centre of the window: the first sample lies (factor - 1) / 2 finer steps in"
         if row.anchor == "centre"
         else "the window's first sample: no shift",

@@ -210,8 +210,10 @@ class Reduction:
     nodata: str
     carries: Literal["samples", "sums", "moments"] = "samples"
     """What travels up the walk; with sums weights where something is missing, with moments always."""
-    weighs: Literal["nothing", "validity", "weights"] = "nothing"
-    """What its folding takes from outside: nothing (missing samples are NaN or nodata); masks and `min_valid`; weights too."""
+    weighs: Literal["nothing", "masks", "validity", "weights"] = "nothing"
+    """What its folding takes from outside: nothing (missing samples are NaN or nodata); masks; `min_valid` and coverage too; weights too."""
+    weighted: str = ""
+    """What weights do, or why there are none."""
     spans: Literal["factors", "groups", "any"] = "factors"
     """Which windows it is known for: boxes of whole factors; groups of whole samples; any, so that a border may cut samples."""
     halo: bool = False

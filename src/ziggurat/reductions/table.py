@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from ziggurat.kernels import ranks
 from ziggurat.reductions import moments
-from ziggurat.reductions.foldings import Extremes, Gathered, Windows, envelope_folding, first_sample, highest, lowest, sum_folding
+from ziggurat.reductions.foldings import Extremes, envelope_folding, first_sample, highest, lowest, sum_folding
 from ziggurat.reductions.labels import label_folding, mode_folding
 from ziggurat.reductions.ports import Parameter, Reduction, Value, difference_dtype
+from ziggurat.reductions.ranked import OF_BASE, OF_WINDOWS, Picks
 from ziggurat.reductions.smoothing import GaussianFilter
 
 BOOL = ("bool",)
@@ -47,6 +47,7 @@ MEAN = Reduction(
     factory=sum_folding,
     weighs="weights",
     spans="any",
+    weighted="the sum of weight times sample divided by the weight of what is there, in float64",
     summary="The mean of the base samples behind a sample, exact at every level.",
     window=THE_FACTORS + ", cumulative: every level is the mean of the base samples under it",
     ties="half to even",
@@ -101,6 +102,7 @@ SUM = Reduction(
     weighs="weights",
     spans="groups",
     invents=True,
+    weighted="the sum of weight times sample, in float64",
     summary="The sum of the base samples behind a sample, for quantities that add up; it never wraps.",
     window=THE_FACTORS + ", cumulative: every level is the sum of the base samples under it",
     ties="none",
@@ -124,6 +126,7 @@ COUNT = Reduction(
     weighs="validity",
     spans="groups",
     invents=True,
+    weighted="refused: every sample counts 1; the share of the weight that is valid is `coverage=True`",
     summary="The number of valid base samples behind a sample, as uint64.",
     window=THE_FACTORS + ", cumulative: every level counts the base samples under it",
     ties="none",
@@ -144,6 +147,7 @@ RMS = Reduction(
     weighs="weights",
     spans="any",
     invents=True,
+    weighted="the mean of the squares is weighted",
     summary="The root of the mean of the squares of the base samples behind a sample.",
     window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
     ties="half to even",
@@ -169,6 +173,7 @@ CIRCULAR_MEAN = Reduction(
     weighs="weights",
     spans="any",
     invents=True,
+    weighted="unit vectors are weighted",
     summary="The direction of the sum of the unit vectors of the base samples behind a sample: of 350 and 10 degrees 0, not 180.",
     window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
     ties="half to even (within 1e-9 of a tie); what is rounded to `low + period` is written as `low`",
@@ -190,6 +195,7 @@ VARIANCE = Reduction(
     converts=moments.variance_dtype,
     weighs="weights",
     invents=True,
+    weighted="mean and squared deviations are weighted, divided by the sum of weights",
     summary="The mean squared deviation of the base samples behind a sample from their mean (not corrected: divided by n).",
     window=THE_FACTORS + ", cumulative: every level is that of the base samples under it",
     ties="none: deviations are floats",
@@ -211,6 +217,7 @@ STD = Reduction(
     converts=moments.variance_dtype,
     weighs="weights",
     invents=True,
+    weighted="as 'variance'",
     summary="The root of 'variance'.",
     window=VARIANCE.window,
     ties=VARIANCE.ties,
@@ -228,7 +235,9 @@ STRIDE = Reduction(
     anchor="first",
     composes=True,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS + COMPLEX,
-    factory=Windows(first_sample),
+    factory=Picks(first_sample),
+    weighs="masks",
+    weighted="refused: one sample is taken, whatever it weighs",
     summary="The first sample of each window; so it lies where that sample lies.",
     window="one sample: the first of the window along every axis",
     ties="none",
@@ -247,6 +256,7 @@ MIN = Reduction(
     factory=Extremes(lowest, largest=False),
     weighs="validity",
     spans="any",
+    weighted="refused: the smallest sample is the smallest, whatever it weighs; a mask says which are not there",
     summary="The smallest sample of each window.",
     window=THE_FACTORS,
     ties="none: equal samples are one value, and -0.0 comes out as 0.0",
@@ -266,6 +276,7 @@ MAX = Reduction(
     factory=Extremes(highest, largest=True),
     weighs="validity",
     spans="any",
+    weighted="refused: the largest sample is the largest, whatever it weighs; a mask says which are not there",
     summary="The largest sample of each window.",
     window=THE_FACTORS,
     ties="none: equal samples are one value, and -0.0 comes out as 0.0",
@@ -282,9 +293,12 @@ MEDIAN = Reduction(
     anchor="centre",
     composes=False,
     dtypes=UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(ranks.median),
-    from_base=Gathered(ranks.median),
+    factory=OF_WINDOWS,
+    from_base=OF_BASE,
+    weighs="weights",
     invents=True,
+    weighted="xarray's weighted quantile: samples in order, each as wide as its share of the weight, with Kish's `sum(w)^2 / sum(w^2)` in place of n; "
+    "equal weights change nothing; in float64. A sample of the level before weighs what the valid base samples behind it weigh",
     summary="The middle sample of each window of the level before; of an even number of samples the mean of the middle two.",
     window=THE_FACTORS + ", on the level before",
     ties="the mean of the middle two: integers half to even, without overflow; floats in their own precision",
@@ -301,10 +315,13 @@ QUANTILE = Reduction(
     anchor="centre",
     composes=False,
     dtypes=UNSIGNED + SIGNED + FLOATS,
-    factory=Windows(ranks.quantile),
-    from_base=Gathered(ranks.quantile),
+    factory=OF_WINDOWS,
+    from_base=OF_BASE,
+    weighs="weights",
     invents=True,
     parameters=(Parameter("q", "the share of samples below, from 0 to 1; 0.5 when not said. `q0.9` is short for `quantile(q=0.9)`", _share),),
+    weighted="xarray's weighted quantile: samples in order, each as wide as its share of the weight, with Kish's `sum(w)^2 / sum(w^2)` in place of n; "
+    "equal weights change nothing; in float64. A sample of the level before weighs what the valid base samples behind it weigh",
     summary="The quantile q of each window of the level before: of n samples in order that at place (n - 1) q, linear between the two beside it.",
     window=THE_FACTORS + ", on the level before",
     ties="integers between two samples: half to even, exactly, without overflow",
@@ -322,10 +339,13 @@ MODE = Reduction(
     composes=False,
     dtypes=BOOL + UNSIGNED + SIGNED + FLOATS,
     factory=mode_folding,
+    weighs="weights",
     from_base=label_folding,
     at_base="exact at every level while at most 16 labels lie under a sample; beyond, the rarest are let go, and the result of the build says how many "
     "samples of which level are therefore not proven",
     parameters=(Parameter("ignore", "a value (background) that counts only in windows that hold nothing else", _number),),
+    weighted="the value of the largest sum of weights; sums that differ by less than 1e-12 of themselves are a tie. A sample of the level before weighs "
+    "what the valid base samples behind it weigh; with `source=base` all base samples are kept, not counts of 16 labels",
     summary="The most frequent value of each window of the level before; labels never gain a value.",
     window=THE_FACTORS + ", on the level before",
     ties="the smallest of the most frequent values (for bool False)",
@@ -345,6 +365,7 @@ ENVELOPE = Reduction(
     factory=envelope_folding,
     pair=("min", "max"),
     weighs="validity",
+    weighted="refused, as for 'min' and 'max'",
     summary="The smallest and the largest sample of each window, as two series that share the base: for signals and plots.",
     window=THE_FACTORS,
     ties=MIN.ties,
@@ -364,6 +385,7 @@ ANY = Reduction(
     factory=Extremes(highest, largest=True),
     weighs="validity",
     spans="any",
+    weighted="refused: one sample is enough, whatever it weighs; a mask says which are not there",
     summary="True where any sample of the window is; for unsigned masks (0 and one other value) that value.",
     window=THE_FACTORS,
     ties="none",
@@ -383,6 +405,7 @@ ALL = Reduction(
     factory=Extremes(lowest, largest=False),
     weighs="validity",
     spans="any",
+    weighted="refused: one sample is enough, whatever it weighs; a mask says which are not there",
     summary="True where all samples of the window are; for unsigned masks (0 and one other value) that value.",
     window=THE_FACTORS,
     ties="none",
@@ -400,6 +423,7 @@ GAUSSIAN = Reduction(
     composes=False,
     dtypes=UNSIGNED + SIGNED + FLOATS + COMPLEX,
     factory=GaussianFilter,
+    weighted="refused: levels are made from stored levels, which hold no weights; missing samples are NaN or a nodata value",
     summary="The level before, smoothed by a gaussian of sigma = factor / 3 and taken at the centre of each window.",
     window="separable; per axis all samples within 4 sigma of the window's centre; of an even factor the mean of the two places beside it",
     ties="half to even",
@@ -420,6 +444,7 @@ LAPLACIAN = Reduction(
     composes=False,
     dtypes=NARROW + FLOATS + COMPLEX,
     factory=GaussianFilter,
+    weighted="refused, as for 'gaussian'",
     summary="What each gaussian level has beyond the expansion of the next coarser one; the last level is the gaussian's last.",
     window="that of 'gaussian', and for the expansion the coarse samples within 4 sigma of the finer place",
     ties="none: differences are floats",
