@@ -60,20 +60,24 @@ def info(source: str, layout: str | None, allow_links: bool, thumbnail: bool, as
 )
 @click.argument("source", metavar="PLACE")
 @click.option("--deep", is_flag=True, help="Also compare sampled blocks of every level with what the metadata says made them.")
+@click.option("--weights", metavar="PATH", help="With --deep: the array that the levels were weighed by, where the metadata describes one.")
+@click.option("--mask", metavar="PATH", help="With --deep: the array that said which samples are missing, likewise.")
 @click.option("--strict", is_flag=True, help="A SHOULD that is not met counts as well.")
 @click.option("--layout", metavar="ID", help="Apply the rules of this layout, such as ome-zarr@0.4.")
 @_LINKS
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @common
 @click.pass_context
-def check(ctx: click.Context, source: str, deep: bool, strict: bool, layout: str | None, allow_links: bool, as_json: bool) -> int:
+def check(
+    ctx: click.Context, source: str, deep: bool, weights: str | None, mask: str | None, strict: bool, layout: str | None, allow_links: bool, as_json: bool
+) -> int:
     """Apply every rule of the format that PLACE claims to its documents.
 
     One line each: 'broken' for a MUST, 'advice' for a SHOULD, 'note' for what is worth knowing. Exit 1 when a MUST is broken.
     """
     from ziggurat.pyramid import check as judge
 
-    report = judge(source, deep=deep, strict=strict, layout=layout, allow_links=allow_links)
+    report = judge(source, deep=deep, strict=strict, layout=layout, allow_links=allow_links, weights=weights, mask=mask)
     passed = report.ok
     if as_json:
         problems = [{name: getattr(p, name) for name in ("rule", "requirement", "loc", "message", "hint", "source")} for p in report]

@@ -7,6 +7,6 @@ anything with a shape, a dtype and slicing; no store, no document.
 
 from ziggurat.provenance.explaining import Explanation, explain
 from ziggurat.provenance.judging import judge
-from ziggurat.provenance.recomputing import Difference, Recipe, Recomputed, recipe_of, recompute
+from ziggurat.provenance.recomputing import Difference, Given, Recipe, Recomputed, recipe_of, recompute
 
-__all__ = ["Difference", "Explanation", "Recipe", "Recomputed", "explain", "judge", "recipe_of", "recompute"]
+__all__ = ["Difference", "Explanation", "Given", "Recipe", "Recomputed", "explain", "judge", "recipe_of", "recompute"]

@@ -9,18 +9,26 @@ from ziggurat.model import Multiscale
 from ziggurat.problems import Problem
 from ziggurat.provenance.blocks import Sampled
 from ziggurat.provenance.explaining import Explanation, explain, places_of
-from ziggurat.provenance.recomputing import Recipe, Recomputed, recipe_of, recompute
+from ziggurat.provenance.recomputing import Given, Recipe, Recomputed, recipe_of, recompute, recompute_shares
 
 TOLERANCE = 0.05
 """Samples of the base by which a level may lie elsewhere than the metadata says before it is told, beyond three standard errors."""
 
 
-def judge(multiscale: Multiscale, levels: Sequence[Sampled], loc: str) -> Iterator[Problem]:
+Covered = tuple[Multiscale, Sequence[Sampled]]
+"""The multiscale whose valid shares another one holds, and its levels."""
+
+
+def judge(multiscale: Multiscale, levels: Sequence[Sampled], loc: str, *, given: Given | None = None, covered: Covered | None = None) -> Iterator[Problem]:
     """Yields what the samples of every level say of the metadata: recomputed where the method is ours, else explained.
 
     `levels` are all levels that are there, the base first, in the order of `multiscale.levels`; `loc` is the place of the series.
+    `given`: the arrays that stood beside the base of the build; `covered`: where this is the coverage of another multiscale, that one.
     """
-    recipe = recipe_of(multiscale, levels[0].dtype)
+    if covered is not None:
+        yield from _of_shares(covered, levels, loc, given)
+        return
+    recipe = recipe_of(multiscale, levels[0].dtype, given)
     if isinstance(recipe, Recipe):
         yield from _of_ours(recipe, levels, loc)
         return
@@ -35,12 +43,32 @@ def _of_ours(recipe: Recipe, levels: Sequence[Sampled], loc: str) -> Iterator[Pr
         found = recompute(recipe, levels, k)
         source = "the base" if recipe.source_of(k) == 0 else f"level {recipe.source_of(k)}"
         where = f"{loc} level {k}"
-        if found.why_not:
-            yield problem("DEEP004", where, f"not recomputed: {found.why_not}")
+        if found.why_not and not found.difference:
+            lie = f" ({found.n_compared:,} samples lie between the extremes of their windows)" if found.n_compared else ""
+            yield problem("DEEP004", where, f"not recomputed: {found.why_not}{lie}")
+        elif found.why_not and found.difference is not None:
+            yield _differing(found, "nearest value that lies between the extremes of its window", source, where)
         elif found.difference is None:
             yield problem("DEEP005", where, f"{found.n_compared:,} samples, recomputed as {row} of {source}: all equal")
         else:
             yield _differing(found, row, source, where)
+
+
+def _of_shares(covered: Covered, levels: Sequence[Sampled], loc: str, given: Given | None) -> Iterator[Problem]:
+    multiscale, arrays = covered
+    recipe = recipe_of(multiscale, arrays[0].dtype, given)
+    for k, shares in enumerate(levels):
+        where = f"{loc} level {k}"
+        if isinstance(recipe, str):
+            yield problem("DEEP004", where, f"not recomputed: {recipe}")
+            continue
+        found = recompute_shares(recipe, arrays[0], shares, k + 1)
+        if found.why_not:
+            yield problem("DEEP004", where, f"not recomputed: {found.why_not}")
+        elif found.difference is None:
+            yield problem("DEEP005", where, f"{found.n_compared:,} samples, recomputed as valid share of the base: all equal")
+        else:
+            yield _differing(found, "valid share", "the base", where)
 
 
 def _differing(found: Recomputed, row: str, source: str, where: str) -> Problem:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ziggurat import layouts
 from ziggurat.model import Multiscale
-from ziggurat.problems import NotFound, OptionError, Problem, Report
+from ziggurat.problems import NotFound, OptionError, Problem, Report, UnsupportedError
 from ziggurat.pyramid.levels import Pyramid
 from ziggurat.pyramid.members import Collection, collection_at
 from ziggurat.pyramid.places import Place, hierarchy_at, is_level, listing_of, lists, place_of, pyramid_at, read, unlisted
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ziggurat.sources import Source
 
 
 def open(  # noqa: A001 - `zg.open` is the public name
@@ -107,7 +114,16 @@ def list_multiscales(url: object, *, layout: str | None = None, allow_links: boo
     return read(place_of(url, allow_links=allow_links), layout)[0].multiscales
 
 
-def check(source: object, *, deep: bool = False, strict: bool = False, layout: str | None = None, allow_links: bool = False) -> Report:
+def check(
+    source: object,
+    *,
+    deep: bool = False,
+    strict: bool = False,
+    layout: str | None = None,
+    allow_links: bool = False,
+    weights: object = None,
+    mask: object = None,
+) -> Report:
     """Returns what every rule of the format says about the documents at a place; without `deep` no sample is read.
 
     Parameters
@@ -123,9 +139,11 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
     layout
         Apply the rules of this layout, whatever else the place may be.
     allow_links
-        As for `open`.
+        As for `open`; with `deep`, weights and masks whose place the metadata states are read there.
+    weights, mask
+        With `deep`: the array, or its path, that `build` was given as `weights=` or as the mask `nodata=`, where the metadata describes one.
 
-    Raises NotFound when nothing is there. Broken documents are problems of the report.
+    Raises NotFound when nothing is there, OptionError when there is no array at `weights` or `mask`. Broken documents are problems of the report.
     """
     from ziggurat import validation
 
@@ -139,11 +157,11 @@ def check(source: object, *, deep: bool = False, strict: bool = False, layout: s
     archive = getattr(place.target, "archive", None)
     if isinstance(archive, validation.Archive) and found.layouts[0].startswith("ome-zarr@") and place.node.container == "zarr3":
         found = dataclasses.replace(found, problems=(*validation.check_archive(archive), *found.problems))
-    samples = _deep(place, layout) if deep else ()
+    samples = tuple(_deep(place, layout, (weights, mask), allow_links=allow_links)) if deep else ()
     return dataclasses.replace(found, strict=strict, problems=(*found.problems, *samples))
 
 
-def _deep(place: Place, layout: str | None) -> Iterator[Problem]:
+def _deep(place: Place, layout: str | None, given: tuple[object, object], *, allow_links: bool) -> Iterator[Problem]:
     """Yields what the samples of every multiscale say of its metadata."""
     from ziggurat import provenance
 
@@ -151,7 +169,64 @@ def _deep(place: Place, layout: str | None) -> Iterator[Problem]:
         hierarchy = hierarchy_at(place, layouts.read(place.node, layout))
     except NotFound:  # a collection has no levels of its own
         return
-    for position, multiscale in enumerate(hierarchy.multiscales):
-        pyramid = Pyramid(hierarchy, position)
-        if len(pyramid) == len(multiscale.levels):  # a missing level is a broken rule already
-            yield from provenance.judge(multiscale, pyramid.arrays, f"multiscales[{position}]")
+    pyramids = [Pyramid(hierarchy, position) for position in range(len(hierarchy.multiscales))]
+    for position, (multiscale, pyramid) in enumerate(zip(hierarchy.multiscales, pyramids, strict=True)):
+        if len(pyramid) != len(multiscale.levels):  # a missing level is a broken rule already
+            continue
+        covered = None
+        whose = multiscale.method or {}
+        if whose.get("method") == "ziggurat.coverage" and isinstance(whose.get("kwargs"), Mapping):
+            named = [i for i, other in enumerate(hierarchy.multiscales) if other.name == whose["kwargs"].get("of")]  # type: ignore[union-attr]
+            covered = (hierarchy.multiscales[named[0]], pyramids[named[0]].arrays) if len(named) == 1 else None
+        described = covered[0] if covered is not None else multiscale
+        beside = provenance.Given(*(_given_again(described, key, said, allow_links=allow_links) for key, said in zip(_BESIDE, given, strict=True)))
+        yield from provenance.judge(multiscale, pyramid.arrays, f"multiscales[{position}]", given=beside, covered=covered)
+
+
+_BESIDE = ("weights", "nodata_mask")
+"""Keys of `metadata.kwargs` that may describe an array."""
+
+
+def _given_again(multiscale: Multiscale, key: str, said: object, *, allow_links: bool) -> _Numbers | None:
+    """Returns the array that is described, where it was said again or where the metadata says and links are allowed; else None."""
+    kwargs = (multiscale.method or {}).get("kwargs")
+    facts = kwargs.get(key) if isinstance(kwargs, Mapping) else None
+    path = facts.get("path") if isinstance(facts, Mapping) else None
+    if said is not None:
+        return _numbers(key, said)
+    if not allow_links or not isinstance(path, str):
+        return None
+    try:
+        return _numbers(key, path)
+    except OptionError:  # moved since: the report says what is lacking
+        return None
+
+
+class _Numbers:
+    """An array beside a base, read region by region."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._source.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return self._source.dtype
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[np.generic]:
+        from ziggurat.chunkio import read_region
+
+        return read_region(self._source, index)
+
+
+def _numbers(key: str, said: object) -> _Numbers:
+    from ziggurat.sources import open_source
+
+    try:
+        return _Numbers(open_source(said))
+    except (NotFound, UnsupportedError) as error:
+        what = "mask" if key == "nodata_mask" else key
+        raise OptionError(f"{what}: expected an array, or the path of one ({error})") from error

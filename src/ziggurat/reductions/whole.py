@@ -37,11 +37,12 @@ def reduce_array(
     missing: AnyArray | None = None,
     weights: AnyArray | None = None,
     min_valid: float | None = None,
+    fill: complex = 0,
 ) -> tuple[AnyArray, ...]:
     """Returns levels 1, 2, ... of an array in memory; with `residual_base` (laplacian only) level 0's difference before them.
 
     `missing` is True where a sample is not there, `weights` (at least 0) says how much each weighs; both broadcast to the base.
-    A window of which less than the share `min_valid` of the weight is valid is missing.
+    A window of which less than the share `min_valid` of the weight is valid is missing; integers without nodata hold `fill` there.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def reduce_array(
         raise OptionError(f"residual_base: reduction {reduction.name!r} keeps samples, not differences; leave it out")
     native = np.ascontiguousarray(base, base.dtype.newbyteorder("="))
     if not reduction.halo:
-        weighing = Weighing(missing is not None, weights is not None, weights is not None and min_valid is not None, min_valid)
+        weighing = Weighing(missing is not None, weights is not None, weights is not None and min_valid is not None, min_valid, fill=fill)
         folding = bind(reduction, native.dtype, ladder, nodata=nodata, base_shape=base.shape, weighing=weighing)
         return _fold_levels(folding, reduction, weighed(native, missing, weights, weighing), ladder)
     if missing is not None or weights is not None or min_valid is not None:
