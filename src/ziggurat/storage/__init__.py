@@ -143,7 +143,7 @@ def file_node(folder: str | os.PathLike[str], *, follow_links: bool = False) -> 
 
 
 def decoder(store: ByteStore) -> Decode:
-    """Returns what reads all values of a one-dimensional array of a store: numbers as floats, strings as they are."""
+    """Returns what reads all values of a one-dimensional array of a store: numbers as floats, words of a fixed width as strings."""
 
     def values(path: str, document: Mapping[str, JSON], container: Container) -> list[float | str]:
         if container == "n5":
@@ -151,7 +151,14 @@ def decoder(store: ByteStore) -> Decode:
 
             array: ChunkReader = N5Array(store, path, document)
         else:
-            array = open_array(store, path, document, 3 if container == "zarr3" else 2)
+            from ziggurat.storage import words
+
+            zarr_format = 3 if container == "zarr3" else 2
+            letters = words.letters_of(document, zarr_format, path)
+            if letters is not None:
+                points = open_array(store, path, letters.document, zarr_format)
+                return list(words.words_of(read_region(points, tuple(slice(0, n) for n in points.shape)), letters.width, path))
+            array = open_array(store, path, document, zarr_format)
         found: list[float | str] = read_region(array, tuple(slice(0, n) for n in array.shape)).tolist()
         return found
 
