@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,39 @@ def test_zeros_of_both_signs_do_not_depend_on_where_they_lie(name: str, dtype: s
         whole = reduce_array(find(name), base, [(1, 3, 2)])[0]
         single = np.concatenate([reduce_array(find(name), base[i : i + 1], [(1, 3, 2)])[0] for i in range(n)])
         assert whole.tobytes() == single.tobytes()
+
+
+# ---------------------------------------------------------------- mode
+
+
+def commonest(samples: Array, missing: int | None) -> int:
+    counts = Counter(v for v in samples.ravel().tolist() if v != missing)
+    return missing if missing is not None and not counts else min(counts, key=lambda v: (-counts[v], v))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.4, 1.0])
+@pytest.mark.parametrize("missing", [None, 3])
+@pytest.mark.parametrize("window", [(2, 2, 2), (3, 3, 3), (1, 2, 2), (4, 4, 4), (2, 1, 2), (8,), (7, 5)])
+def test_mode_equals_counting_whatever_share_of_windows_is_mixed(window: tuple[int, ...], missing: int | None, share: float) -> None:
+    """One label, a majority, a few labels to be counted, noise to be sorted: each has a way of its own, and the answer is that of a Counter."""
+    rng = np.random.default_rng((len(window), math.prod(window)))
+    n_windows = {1: (3000,), 2: (40, 40), 3: (9, 9, 12)}[len(window)]
+    for dtype, n_labels, top in (("uint8", 3, 255), ("uint32", 12, 2**32 - 1), ("uint64", 40, 2**64 - 1), ("int16", 2, 32767)):
+        labels = np.array([*range(n_labels), top], dtype)
+        cells = rng.choice(labels, n_windows)
+        block = cells
+        for axis, f in enumerate(window):
+            block = np.repeat(block, f, axis=axis)
+        is_mixed = rng.random(n_windows) < share
+        for axis, f in enumerate(window):
+            is_mixed = np.repeat(is_mixed, f, axis=axis)
+        block = np.ascontiguousarray(np.where(is_mixed, rng.choice(labels, block.shape), block))
+        out = np.empty(n_windows, dtype)
+        ranks.mode(block, window, out, missing)
+        at = tuple(zip(*(map(int, i) for i in np.unravel_index(rng.choice(out.size, 150), n_windows)), strict=True))
+        for place in at:
+            samples = block[tuple(slice(i * f, i * f + f) for i, f in zip(place, window, strict=True))]
+            assert out[place] == commonest(samples, missing), (dtype, place)
 
 
 # ---------------------------------------------------------------- gaussian

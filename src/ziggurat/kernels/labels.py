@@ -126,8 +126,8 @@ def count_samples(block: Array, factors: Factors, missing: Array | None, out: Co
             several |= touched
         few = np.flatnonzero(several)
         if few.size:
-            rows = gather(part, window, few)[:-1]
-            there = None if gone is None else ~gather(gone, window, few)[:-1]
+            rows = gather(part, window, few)
+            there = None if gone is None else ~gather(gone, window, few)
             _count_rows(rows, there, few, draft)
         draft.write()
 
@@ -169,9 +169,7 @@ def merge(child: Counted, factors: Factors, out: Counted) -> None:
 
 def _merge_rows(part: Counted, window: Factors, few: Array, draft: _Draft) -> None:
     """Merges the windows `few`: at once where there are two labels in all, else by sorting."""
-    label, n, total, second, n_second = (
-        gather(np.ascontiguousarray(a), window, few)[:-1] for a in (part.label, part.n, part.total, part.second, part.n_second)
-    )
+    label, n, total, second, n_second = (gather(np.ascontiguousarray(a), window, few) for a in (part.label, part.n, part.total, part.second, part.n_second))
     other = np.where(n == 2, second, label)
     low, high = label.min(axis=0), other.max(axis=0)
     simple = ((n == 1) | (n == 2)).all(axis=0)
