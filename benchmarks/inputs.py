@@ -4,7 +4,7 @@
 
 Every Zarr input is a group with one array "0". Data are made from fixed seeds, never committed, and look like what people
 have: A is a microscope volume (smooth structure, Poisson noise, gain and offset; zstd 3 stores it in about 40 %), B is cut
-from real photographs (scikit-image's), F a field with scattered NaN and a hole, N counts with a nodata value, L blocky labels.
+from real photographs (scikit-image's), F a field with scattered NaN and a hole, N counts with a nodata value, L blocky labels, K round ones.
 Runs in the development environment (numpy, scikit-image, tensorstore, tifffile).
 """
 
@@ -33,7 +33,7 @@ class Input:
     """One input: which samples, in which grid."""
 
     samples: str
-    """`A`, `B`, `F`, `N` or `L`."""
+    """`A`, `B`, `F`, `N`, `L` or `K`."""
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None = None
     zarr_format: int = 3
@@ -43,12 +43,13 @@ class Input:
 
 SHAPES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...], str]] = MappingProxyType(
     {
-        # name -> (shape, shape in the reduced size, dtype); the full ones are 2 GiB, B is 1 GiB
+        # name -> (shape, shape in the reduced size, dtype); the full ones are 2 GiB, B is 1 GiB, K 0.5 GiB
         "A": ((1024, 1024, 1024), (256, 256, 256), "uint16"),
         "B": ((32768, 32768), (4096, 4096), "uint8"),
         "F": ((512, 1024, 1024), (128, 256, 256), "float32"),
         "N": ((1024, 1024, 1024), (256, 256, 256), "uint16"),
         "L": ((512, 1024, 1024), (128, 256, 256), "uint32"),
+        "K": ((512, 512, 512), (128, 256, 256), "uint32"),
     }
 )
 
@@ -64,6 +65,7 @@ INPUTS: Mapping[str, Input] = MappingProxyType(
         "F64": Input("F", (64, 64, 64)),
         "N64": Input("N", (64, 64, 64)),
         "L64": Input("L", (64, 64, 64)),
+        "K64": Input("K", (64, 64, 64)),
     }
 )
 
@@ -203,7 +205,36 @@ def make_l(shape: Sequence[int], path: Path) -> AnyArray:
     return over_planes(shape, "uint32", plane, path)
 
 
-MAKERS: Mapping[str, Callable[[Sequence[int], Path], AnyArray]] = MappingProxyType({"A": make_a, "B": make_b, "F": make_f, "N": make_n, "L": make_l})
+def make_k(shape: Sequence[int], path: Path) -> AnyArray:
+    """Labels of blobs: the nearest of scattered points (one a cube of 24), as far as its own radius reaches; many touch, half is background."""
+    step = 24
+    rng = np.random.default_rng(9)
+    cells = tuple(-(-n // step) + 2 for n in shape)
+    points = (np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), axis=-1) - 1 + rng.random((*cells, 3))) * step
+    points = points.astype(np.float32)
+    reach = rng.uniform(8, 18, cells).astype(np.float32)
+    ids = (rng.permutation(int(np.prod(cells))).astype(np.uint32) + 1).reshape(cells)
+    y, x = np.ogrid[: shape[1], : shape[2]]
+    j, k = y // step + 1, x // step + 1
+
+    def plane(z: int) -> AnyArray:
+        nearest = np.full(shape[1:], np.inf, np.float32)
+        label = np.zeros(shape[1:], np.uint32)
+        for at in itertools.product((-1, 0, 1), repeat=3):
+            here = (z // step + 1 + at[0], np.clip(j + at[1], 0, cells[1] - 1), np.clip(k + at[2], 0, cells[2] - 1))
+            point = points[here]
+            distance = np.sqrt((z - point[..., 0]) ** 2 + (y - point[..., 1]) ** 2 + (x - point[..., 2]) ** 2)
+            closer = distance < nearest
+            nearest[closer] = distance[closer]
+            label[closer] = np.where(distance <= reach[here], ids[here], np.uint32(0))[closer]
+        return label
+
+    return over_planes(shape, "uint32", plane, path)
+
+
+MAKERS: Mapping[str, Callable[[Sequence[int], Path], AnyArray]] = MappingProxyType(
+    {"A": make_a, "B": make_b, "F": make_f, "N": make_n, "L": make_l, "K": make_k}
+)
 
 
 def samples(name: str, folder: Path, *, small: bool) -> AnyArray:

@@ -67,6 +67,7 @@ CASES: Sequence[Case] = (
     Case("F64", "float32 512x1024x1024 with scattered NaN, 64^3", "F64", limit=1.6, goal=None),
     Case("N64", "uint16 1024^3 with nodata, 64^3", "N64", ("--nodata", "0"), limit=2.5, goal=None, verify=("--nodata", "0")),
     Case("L64", "uint32 labels 512x1024x1024, 64^3, mode", "L64", ("--kind", "labels"), limit=3.5, goal=None, verify=("--reduction", "mode")),
+    Case("K64", "uint32 labels 512^3 (blobs), 64^3, mode", "K64", ("--kind", "labels"), limit=2.5, goal=None, verify=("--reduction", "mode")),
     Case("copy", "uint16 1024^3, 64^3: verbatim copy and levels", "A64", limit=1.15, goal=None, kind="copy"),
     Case(
         "tiff",
