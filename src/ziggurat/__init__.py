@@ -12,6 +12,7 @@ from ziggurat.version import __version__
 TYPE_CHECKING = False  # type checkers know the name; importing typing would be most of what this module costs
 
 if TYPE_CHECKING:
+    from ziggurat.bridges.server import Server, serve, view
     from ziggurat.builder import BuildResult, build, plan, rebuild
     from ziggurat.model import ArrayInfo, Axis, Level, Multiscale
     from ziggurat.planner import BuildOptions, BuildPlan
@@ -40,6 +41,7 @@ __all__ = [
     "Problem",
     "Pyramid",
     "Report",
+    "Server",
     "UpgradeResult",
     "ZigguratError",
     "__version__",
@@ -55,10 +57,13 @@ __all__ = [
     "plan",
     "rebuild",
     "reduction",
+    "serve",
     "upgrade",
+    "view",
 ]
 
 _ROOMS = (
+    ("bridges.server", ("Server", "serve", "view")),
     ("builder", ("BuildResult", "build", "plan", "rebuild")),
     ("model", ("ArrayInfo", "Axis", "Level", "Multiscale")),
     ("planner", ("BuildOptions", "BuildPlan")),

@@ -146,7 +146,8 @@ class LazyArray:
                 f"{self._location}: dtype {self._info.dtype!r} has no numpy equivalent; its metadata can be read, its samples cannot"
             ) from error
 
-    def _chunks_of(self) -> ChunkReader:
+    def reader(self) -> ChunkReader:
+        """Returns the array for reading chunk by chunk. Raises NotFound, StorageError or UnsupportedError."""
         if self._reader is None:
             self._reader = self._open()
         return self._reader
@@ -161,7 +162,7 @@ class LazyArray:
         if 0 in selection.shape:
             block: NDArray[np.generic] = np.empty(selection.shape, self.dtype)
         else:
-            block = chunkio.read_region(self._chunks_of(), selection.region)
+            block = chunkio.read_region(self.reader(), selection.region)
         found: NDArray[np.generic] = block[selection.after]
         return found
 

@@ -1,0 +1,1 @@
+"""Edges to other people's software; each can be imported alone."""
