@@ -57,13 +57,13 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV) $(BIN)/python --editable . --group test --group lint
-	$(UV) $(BIN)/python --no-deps ngff-zarr # only for the JSON Schemas of OME that it ships
+	$(UV) $(BIN)/python --no-deps ngff-zarr neuroglancer # only for the JSON Schemas of OME, and for the built client, that they ship
 	@touch $@
 
 $(NEWENV)/.ready: pyproject.toml $(READY)
 	$(NEWEST) -m venv $(NEWENV)
 	$(UV) $(NEWENV)/bin/python --upgrade --editable . --group test
-	$(UV) $(NEWENV)/bin/python --no-deps ngff-zarr
+	$(UV) $(NEWENV)/bin/python --no-deps ngff-zarr neuroglancer
 	@touch $@
 
 clean:

@@ -18,6 +18,7 @@ from ziggurat.cli.building import build, plan
 from ziggurat.cli.converting import annotate, convert, fix
 from ziggurat.cli.reading import check, info
 from ziggurat.cli.rebuilding import rebuild
+from ziggurat.cli.serving import serve, view
 from ziggurat.cli.showing import export, show
 from ziggurat.cli.talk import Commands, Talk
 from ziggurat.cli.upgrading import upgrade
@@ -30,13 +31,17 @@ _FEW_COLLECTIONS = 50_000
 
 @click.group(
     cls=Commands,
-    sections=(("Make", ("plan", "build", "rebuild")), ("Look", ("info", "check", "show", "export")), ("Change", ("upgrade", "convert", "annotate", "fix"))),
+    sections=(
+        ("Make", ("plan", "build", "rebuild")),
+        ("Look", ("info", "check", "view", "show", "export", "serve")),
+        ("Change", ("upgrade", "convert", "annotate", "fix")),
+    ),
     examples=(
         ("ziggurat build scan.tif", "scan.ome.zarr beside it"),
         ("ziggurat plan scan.tif -f z=1,y=2,x=2", "what that would do"),
         ("ziggurat info scan.ome.zarr", "levels, scale, translation"),
         ("ziggurat check scan.ome.zarr --strict", "every rule, advice too"),
-        ("ziggurat show scan.ome.zarr", "a picture, here"),
+        ("ziggurat view scan.ome.zarr", "in the browser"),
         ("ziggurat upgrade a.zarr --to ome-zarr@0.5", "in place"),
         ("ziggurat convert a.zarr b.zarr --layout ID", "into another layout"),
     ),
@@ -58,7 +63,7 @@ def commands(ctx: click.Context) -> int | None:
     return None
 
 
-for _command in (plan, build, rebuild, info, check, show, export, upgrade, convert, annotate, fix):
+for _command in (plan, build, rebuild, info, check, view, show, export, serve, upgrade, convert, annotate, fix):
     commands.add_command(_command)
 
 

@@ -57,10 +57,11 @@ def table_of(colormap: str) -> NDArray[np.uint8]:
 def of_labels(labels: NDArray[Any]) -> NDArray[np.uint8]:
     """Returns a colour for every label, always the same one; neighbours in number are far apart in hue. Label 0 is black.
 
-    Knuth's multiplicative hash of the lowest 32 bits gives hue, saturation and value; the viewer's shader computes the same.
+    Knuth's multiplicative hash of the label, folded into 32 bits, gives hue, saturation and value; the viewer computes the same.
     """
-    low = labels.astype(np.uint64, copy=False) & np.uint64(0xFFFFFFFF)
-    hashed = (low * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
+    word, whole = np.uint64(0xFFFFFFFF), labels.astype(np.uint64, copy=False)
+    folded = (whole + (whole >> np.uint64(32)) * np.uint64(2246822507)) & word
+    hashed = (np.where(folded == 0, np.uint64(1), folded) * np.uint64(2654435761)) & word
     hue = (hashed >> np.uint64(16)).astype(np.float32) / 65536 * 6
     saturation = 0.5 + (hashed >> np.uint64(8) & np.uint64(255)).astype(np.float32) / 510
     value = 0.7 + (hashed & np.uint64(255)).astype(np.float32) / 850

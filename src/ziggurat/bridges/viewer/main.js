@@ -284,7 +284,7 @@ function readout() {
   if (found.inside) {
     parts.push(`level ${found.level.index} [${found.index.map((i) => i ?? ":").join(", ")}]`);
     if (found.values) parts.push(found.values.map((value) => shown(value)).join(" "));
-    picture.look.chosen = source.kind === "labels" && state.shift && found.values ? Number(BigInt(found.values[0]) & 0xffffffffn) : 0;
+    picture.look.chosen = source.kind === "labels" && state.shift && found.values ? found.folded : 0;
     if (found.values && exactMatters(source)) exactly(found);
   }
   $("readout").textContent = parts.join("   ");

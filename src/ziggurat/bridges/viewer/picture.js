@@ -187,10 +187,9 @@ export class Picture {
     const at = (row - found.row * this.tile) * found.width + (column - found.column * this.tile);
     const values = [];
     for (let layer = 0; layer < found.layers; layer++) {
-      const low = found.values[layer * found.width * found.height + at];
-      values.push(found.high ? (BigInt(found.high[at]) << 32n) | BigInt(low) : low);
+      values.push(found.high ? (BigInt(found.high[at]) << 32n) | BigInt(found.low[at]) : found.values[layer * found.width * found.height + at]);
     }
-    return { world, level, inside: true, index, values };
+    return { world, level, inside: true, index, values, folded: found.values[at] };
   }
 
   /** Percentiles per channel of what is in view. */
@@ -218,4 +217,4 @@ export class Picture {
 
 const sorted = ([a, b]) => (a <= b ? [a, b] : [b, a]);
 
-const quad = (each, tile) => ({ ...each, texture: tile.texture, values: tile.values, high: tile.high });
+const quad = (each, tile) => ({ ...each, texture: tile.texture, values: tile.values, low: tile.low, high: tile.high });

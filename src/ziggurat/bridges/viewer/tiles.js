@@ -76,7 +76,7 @@ export class Tiles {
   }
 }
 
-/** Samples as the renderer takes them: float32, or uint32 of labels with their high words beside them. */
+/** Samples as the renderer takes them: float32, or uint32 of labels; those of 64 bits folded as ziggurat.display.colours does, with their words beside them. */
 export function decode(buffer, dtype) {
   switch (dtype) {
     case "u1": return { values: Float32Array.from(new Uint8Array(buffer)) };
@@ -87,9 +87,12 @@ export function decode(buffer, dtype) {
     case "u4": return { values: new Uint32Array(buffer) };
     case "u8": {
       const words = new Uint32Array(buffer);
-      const [values, high] = [new Uint32Array(words.length / 2), new Uint32Array(words.length / 2)];
-      for (let i = 0; i < values.length; i++) { values[i] = words[2 * i]; high[i] = words[2 * i + 1]; }
-      return { values, high };
+      const [values, low, high] = [0, 0, 0].map(() => new Uint32Array(words.length / 2));
+      for (let i = 0; i < values.length; i++) {
+        [low[i], high[i]] = [words[2 * i], words[2 * i + 1]];
+        values[i] = (low[i] + Math.imul(high[i], 2246822507)) >>> 0 || (low[i] || high[i] ? 1 : 0);
+      }
+      return { values, low, high };
     }
     default: throw new Error(`tiles of dtype ${dtype} are not known to this page`);
   }
