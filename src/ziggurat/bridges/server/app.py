@@ -11,8 +11,9 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 Work = Callable[["Request"], "tuple[bytes, str]"]
 _VIEWER = Path(__file__).parent.parent / "viewer"
 _PAGE = "index.html"
-_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'"
 _POLICY_3D = "default-src 'self' blob: data:; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; style-src 'self' 'unsafe-inline'"
