@@ -155,9 +155,21 @@ def serve(
     return Server(shown, running, listener, host, token)
 
 
-def view(source: object, *more: object, open_browser: bool = True, **options: Any) -> Server:
-    """Shows pyramids in a browser: `serve`, and the page opened; options as for `serve`. In a notebook the result shows the page itself."""
-    server = serve(source, *more, **options)
+def view(
+    *sources: object,
+    open_browser: bool = True,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    cors: Sequence[str] = (),
+    threads: int | None = None,
+    layout: str | None = None,
+    allow_links: bool = False,
+) -> Server:
+    """Shows pyramids in a browser: `serve`, with the same parameters, and its page opened unless `open_browser` is False.
+
+    In a notebook the result shows the page itself. Raises what `serve` raises.
+    """
+    server = serve(*sources, host=host, port=port, cors=cors, threads=threads, layout=layout, allow_links=allow_links)
     if open_browser:
         webbrowser.open(server.url)
     return server

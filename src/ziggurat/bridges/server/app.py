@@ -50,12 +50,77 @@ _THUMBNAIL = 256
 _PING_SECONDS = 15
 
 
+class _Answers:
+    """What each route gives, as bytes and media type; run in threads."""
+
+    def __init__(self, shown: Sequence[Shown]) -> None:
+        self.shown = shown
+
+    def one(self, request: Request) -> Shown:
+        """Returns the pyramid of a request. Raises NotFound."""
+        number: int = request.path_params["number"]
+        if not 0 <= number < len(self.shown):
+            raise NotFound(f"{number}: nothing of this number is shown; there are {len(self.shown)}")
+        return self.shown[number]
+
+    def page(self, request: Request) -> tuple[bytes, str]:
+        """A file of the page."""
+        return _static(request.path_params.get("name", _PAGE))
+
+    def listing(self, request: Request) -> tuple[bytes, str]:
+        """What is shown, and what the page needs to know once."""
+        sources = [{"number": each.number, "name": each.name, "group": each.group} for each in self.shown]
+        maps = {name: [list(map(int, colour)) for colour in table_of(name)] for name in COLORMAPS}
+        return _json({"sources": sources, "colormaps": maps, "tile": tiles.TILE, "neuroglancer": client_folder() is not None})
+
+    def description(self, request: Request) -> tuple[bytes, str]:
+        """What a viewer must know of one pyramid."""
+        each = self.one(request)
+        return _json({**each.describe(), "tile_dtype": tiles.tile_dtype(each)})
+
+    def histograms(self, request: Request) -> tuple[bytes, str]:
+        """Counts per channel."""
+        return _json(self.one(request).histograms())
+
+    def plane(self, request: Request) -> tuple[bytes, str]:
+        """Samples of a tile of any plane."""
+        given = request.path_params
+        rows, _, columns = given["axes"].partition("-")
+        axes = (None if rows == "n" else _number(rows), _number(columns))
+        picks = [None if part == "a" else _number(part) for part in given["picks"].split(".")]
+        data = tiles.samples_tile(self.one(request), given["level"], axes, picks, (given["row"], given["column"]))
+        return data, "application/octet-stream"
+
+    def value(self, request: Request) -> tuple[bytes, str]:
+        """One sample in full."""
+        index = [_number(part) for part in request.path_params["index"].split(".")]
+        return _json({"value": tiles.value(self.one(request), request.path_params["level"], index)})
+
+    def png(self, request: Request) -> tuple[bytes, str]:
+        """A tile of the usual plane as a picture."""
+        given = request.path_params
+        return tiles.png_tile(self.one(request), given["level"], (given["row"], given["column"])), "image/png"
+
+    def thumbnail(self, request: Request) -> tuple[bytes, str]:
+        """The coarsest level as a picture."""
+        pyramid = self.one(request).pyramid
+        return drawn(pyramid, (_THUMBNAIL, _THUMBNAIL), View(), level=pyramid.levels[-1]).encode(), "image/png"
+
+    def tree(self, request: Request) -> tuple[bytes, str]:
+        """A key of a virtual tree."""
+        form = request.path_params["form"]
+        if form not in virtual.FORMS:
+            raise NotFound(f"{form!r}: no such tree; there are {', '.join(virtual.FORMS)}")
+        return virtual.document_or_chunk(self.one(request), form, request.path_params["key"])
+
+
 def application(shown: Sequence[Shown], token: str, *, hosts: Sequence[str], cors: Sequence[str] = (), threads: int = 4) -> ASGIApp:
     """Returns the application that shows pyramids under a token.
 
     `hosts` are the names that a request may give in its `Host` header (against DNS rebinding), `cors` the origins of other pages that may read.
     At most `threads` requests read at a time; the others wait.
     """
+    answers = _Answers(shown)
     limiter: list[anyio.CapacityLimiter] = []  # belongs to the event loop, so it is made by the first request
 
     def answering(work: Work) -> Callable[[Request], Awaitable[Response]]:
@@ -73,57 +138,10 @@ def application(shown: Sequence[Shown], token: str, *, hosts: Sequence[str], cor
 
         return endpoint
 
-    def one(request: Request) -> Shown:
-        number: int = request.path_params["number"]
-        if not 0 <= number < len(shown):
-            raise NotFound(f"{number}: nothing of this number is shown; there are {len(shown)}")
-        return shown[number]
-
-    def page(request: Request) -> tuple[bytes, str]:
-        return _static(request.path_params.get("name", _PAGE))
-
-    def listing(request: Request) -> tuple[bytes, str]:
-        sources = [{"number": each.number, "name": each.name, "group": each.group} for each in shown]
-        maps = {name: [list(map(int, colour)) for colour in table_of(name)] for name in COLORMAPS}
-        return _json({"sources": sources, "colormaps": maps, "tile": tiles.TILE, "neuroglancer": client_folder() is not None})
-
-    def description(request: Request) -> tuple[bytes, str]:
-        each = one(request)
-        return _json({**each.describe(), "tile_dtype": tiles.tile_dtype(each)})
-
-    def histograms(request: Request) -> tuple[bytes, str]:
-        return _json(one(request).histograms())
-
-    def plane(request: Request) -> tuple[bytes, str]:
-        given = request.path_params
-        rows, _, columns = given["axes"].partition("-")
-        axes = (None if rows == "n" else _number(rows), _number(columns))
-        picks = [None if part == "a" else _number(part) for part in given["picks"].split(".")]
-        data = tiles.samples_tile(one(request), given["level"], axes, picks, (given["row"], given["column"]))
-        return data, "application/octet-stream"
-
-    def value(request: Request) -> tuple[bytes, str]:
-        index = [_number(part) for part in request.path_params["index"].split(".")]
-        return _json({"value": tiles.value(one(request), request.path_params["level"], index)})
-
-    def png(request: Request) -> tuple[bytes, str]:
-        given = request.path_params
-        return tiles.png_tile(one(request), given["level"], (given["row"], given["column"])), "image/png"
-
-    def thumbnail(request: Request) -> tuple[bytes, str]:
-        pyramid = one(request).pyramid
-        return drawn(pyramid, (_THUMBNAIL, _THUMBNAIL), View(), level=pyramid.levels[-1]).encode(), "image/png"
-
-    def tree(request: Request) -> tuple[bytes, str]:
-        form = request.path_params["form"]
-        if form not in virtual.FORMS:
-            raise NotFound(f"{form!r}: no such tree; there are {', '.join(virtual.FORMS)}")
-        return virtual.document_or_chunk(one(request), form, request.path_params["key"])
-
     async def to_client(request: Request) -> Response:
         try:
             root = f"{request.url.scheme}://{request.url.netloc}/{token}"
-            state = await anyio.to_thread.run_sync(neuroglancer.state_of, one(request), root)
+            state = await anyio.to_thread.run_sync(neuroglancer.state_of, answers.one(request), root)
         except ZigguratError as error:
             return _refusal(error)
         if client_folder() is None:
@@ -139,16 +157,16 @@ def application(shown: Sequence[Shown], token: str, *, hosts: Sequence[str], cor
         return StreamingResponse(pings(), media_type="text/event-stream")
 
     routes: list[Route | Mount] = [
-        Route("/", answering(page)),
-        Route("/static/{name}", answering(page)),
-        Route("/api/sources", answering(listing)),
-        Route("/api/source/{number:int}", answering(description)),
-        Route("/api/histograms/{number:int}", answering(histograms)),
-        Route("/plane/{number:int}/{level:int}/{axes}/{picks}/{row:int}.{column:int}", answering(plane)),
-        Route("/value/{number:int}/{level:int}/{index}", answering(value)),
-        Route("/tiles/{number:int}/{level:int}/{row:int}/{column:int}.png", answering(png)),
-        Route("/thumb/{number:int}.png", answering(thumbnail)),
-        Route("/{form}/{number:int}/{key:path}", answering(tree)),
+        Route("/", answering(answers.page)),
+        Route("/static/{name}", answering(answers.page)),
+        Route("/api/sources", answering(answers.listing)),
+        Route("/api/source/{number:int}", answering(answers.description)),
+        Route("/api/histograms/{number:int}", answering(answers.histograms)),
+        Route("/plane/{number:int}/{level:int}/{axes}/{picks}/{row:int}.{column:int}", answering(answers.plane)),
+        Route("/value/{number:int}/{level:int}/{index}", answering(answers.value)),
+        Route("/tiles/{number:int}/{level:int}/{row:int}/{column:int}.png", answering(answers.png)),
+        Route("/thumb/{number:int}.png", answering(answers.thumbnail)),
+        Route("/{form}/{number:int}/{key:path}", answering(answers.tree)),
         Route("/3d/{number:int}", to_client),
     ]
     top: list[Route | Mount] = [Mount(f"/{token}", routes=routes)]
