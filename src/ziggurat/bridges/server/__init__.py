@@ -19,7 +19,7 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ziggurat.problems import MissingExtra, OptionError, StorageError
 
