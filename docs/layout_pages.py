@@ -62,6 +62,11 @@ def _shared(table: Sequence[Rule], layout: Layout) -> bool:
     return any(ids & {rule for _, body in fixtures(other) for rule in body["rules"]} for other in others)
 
 
+def in_zarr(layout: Layout) -> bool:
+    """Tells whether its groups are groups of Zarr, which may keep a consolidated copy."""
+    return any({".zgroup", "zarr.json"} & body.get("documents", {}).keys() for _, body in fixtures(layout))
+
+
 def evidence_of(layout: Layout) -> str:
     from ziggurat.node import DictNode
 
@@ -95,7 +100,7 @@ def index() -> str:
         versions = [name.partition("@")[2] for name in writable() if name.partition("@")[0] == layout.name]
         repairs = sorted({rule.repair for rule in rules_of(layout) if rule.repair}) if isinstance(layout, Writing) and versions else []
         name = f"[{layout.name}]({layout.name}.md)" if isinstance(layout, Described) else layout.name
-        mended = ", ".join([*repairs, *(["copy"] if versions else [])]) or "no"
+        mended = ", ".join([*repairs, *(["copy"] if versions or in_zarr(layout) else [])]) or "no"
         cells = (
             name, ", ".join(layout.versions), evidence_of(layout), "yes", ", ".join(versions) or "no", f"{len(good)} good, {len(broken)} broken",
             f"{len(rules_of(layout))} rules", f"{len(good)} fixtures", ", ".join(versions) or "no", mended,
@@ -123,6 +128,8 @@ def page(layout: Layout) -> str:
     if isinstance(layout, Writing) and written:
         where = ", ".join(dict.fromkeys(c for name in written for c in layout.containers(name.partition("@")[2])))
         lines += [f"- **Lives in**: {where}"]
+    if not written:
+        lines += [f"- **Mended by `fix`**: {'stale consolidated copies' if in_zarr(layout) else 'nothing'}; documents of its own are read, and never written"]
     seen = list(peers(layout))
     lines += [f"- **Proven with**: {'; '.join(seen)}"] if seen else []
     rules = rules_of(layout)

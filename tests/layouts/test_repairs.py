@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,3 +64,31 @@ def test_good_documents_are_never_changed(fixture: Fixture) -> None:
     changed = [key for key, document in after.items() if json.dumps(document, default=str) != json.dumps(fixture.documents.get(key), default=str)]
     mendable = {rule for rule in fixture.rules if RULES[rule].repair}
     assert not changed or mendable, changed
+
+
+KNOWN_BY_COPY = ("on-the-array",)
+"""Recognised by nothing but what their copy says of the arrays."""
+
+
+def stale(fixture: Fixture) -> Fixture:
+    """The same store with a consolidated copy that describes a group which is not there."""
+    documents: dict[str, Any] = {key: document for key, document in fixture.documents.items() if key != ".zmetadata"}
+    if "zarr.json" in documents:
+        gone = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+        documents["zarr.json"] = {**documents["zarr.json"], "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": {"gone": gone}}}
+    else:
+        documents[".zmetadata"] = {"zarr_consolidated_format": 1, "metadata": {"gone/.zgroup": {"zarr_format": 2}}}
+    return replace(fixture, documents=documents)
+
+
+@pytest.mark.parametrize("fixture", [f for f in GOOD if {".zgroup", "zarr.json"} & f.documents.keys() and f.name not in KNOWN_BY_COPY], ids=lambda f: f.id)
+def test_a_stale_copy_is_made_anew_in_every_layout(fixture: Fixture) -> None:
+    """Also in those that are only read: a copy says what the documents say."""
+    spoilt = stale(fixture)
+    assert "CON001" in {problem.rule for problem in check_node(spoilt.node())}
+    done = mended(spoilt)
+    assert done is not None
+    _, after, node = done
+    assert "CON001" not in {problem.rule for problem in check_node(node)}
+    if not isinstance(layouts.find(fixture.layout), layouts.Writing):
+        assert [key for key in after if key in spoilt.documents and after[key] != spoilt.documents[key]] in (["zarr.json"], [".zmetadata"])

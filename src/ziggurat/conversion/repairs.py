@@ -75,13 +75,16 @@ def repair_plan(
     repairs += done
     arrays, done = _named(node, multiscales, broken)
     repairs += done
-    repairs += [Repair(p.rule, p.loc or "the consolidated copy", "the copy is made anew", p.message) for kind, p in broken.items() if kind == "copy"]
+    copies = [Repair(p.rule, p.loc or "the consolidated copy", "the copy is made anew", p.message) for kind, p in broken.items() if kind == "copy"]
+    repairs += copies
     repairs += [Repair(p.rule, p.loc, "what the arrays say is written again", p.message) for kind, p in broken.items() if kind == "arrays"]
     if not repairs:
         return RepairPlan((), None)
     try:
         layout = writing(result.layout, table)
     except LayoutError as error:
+        if repairs == copies and node.container is not None:  # a copy says what the documents say, in any layout
+            return RepairPlan(tuple(copies), ConversionPlan(result.layout, result.layout, node.container, True, (), ()))
         raise LayoutError(f"{node.location}: {repairs[0]} - but {error}") from None
     nodes = list(arrays)
     if node.container is not None:
