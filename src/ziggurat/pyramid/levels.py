@@ -6,16 +6,19 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from ziggurat import geometry
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, Provenance
-from ziggurat.problems import DocumentError, NotFound, OptionError, Problem
+from ziggurat.node import Node
+from ziggurat.problems import DocumentError, MissingExtra, NotFound, OptionError, Problem
 from ziggurat.pyramid.arrays import LazyArray
 
 if TYPE_CHECKING:
     import dask.array
     import numpy as np
+    import xarray
     from numpy.typing import NDArray
 
     from ziggurat.chunkio import ChunkReader
@@ -140,6 +143,8 @@ class Hierarchy:
     """A level -> what opens its array for reading."""
     display: Mapping[str, JSON] = dataclasses.field(default_factory=dict)
     """OME's `omero` object, where there is one."""
+    node: Callable[[Level], Node] | None = None
+    """A level -> the node of its array, and from there the group that it lies in; None where there are no documents."""
 
 
 class Pyramid:
@@ -251,6 +256,47 @@ class Pyramid:
     def to_dask(self, *, chunks: tuple[int, ...] | str | None = None) -> list[dask.array.Array]:
         """Returns the levels as dask arrays, largest first."""
         return [level.to_dask(chunks=chunks) for level in self.levels]
+
+    def to_dataset(self, *, level: int = 0, bounds: bool = False) -> xarray.Dataset:
+        """Returns a level as an xarray Dataset: lazily read, with the coordinates of the samples' centres, attributes, units, and its CRS as CF grid mapping.
+
+        Where levels lie in groups of their own (xcube, ITK, DataTree, GeoZarr, ndpyramid) all variables of the group are in it, decoded by CF
+        as `xarray.open_dataset` does; `xarray.open_dataset(url, engine="ziggurat", level=2)` takes xarray's own options as well, such as `chunks`.
+
+        Parameters
+        ----------
+        level
+            Number of the level; 0 is the base.
+        bounds
+            Also give the edges of the cells along each axis of numbers, `(n, 2)`, as CF bounds `<axis>_bnds`.
+
+        Raises
+        ------
+        MissingExtra
+            When xarray is not installed.
+        OptionError
+            When there is no such level.
+        UnsupportedError
+            When numpy does not know the type of the samples.
+        """
+        datasets = _datasets()
+        return datasets.dataset_of(self, level, datasets.Decoding(), bounds=bounds)
+
+    def to_datatree(self, *, bounds: bool = False) -> xarray.DataTree:
+        """Returns all levels as an xarray DataTree, each complete in itself: children `"0"`, `"1"`, ..., largest first.
+
+        `bounds` and what is raised as for `to_dataset`.
+        """
+        datasets = _datasets()
+        return datasets.datatree_of(self, datasets.Decoding(), bounds=bounds)
+
+    def _node(self, level: Level) -> Node | None:
+        """Returns the node of the array of a level; None where there are no documents."""
+        return None if self._hierarchy.node is None else self._hierarchy.node(level)
+
+    def _lazy(self, level: Level, info: ArrayInfo) -> LazyArray:
+        """Returns an array of the group, whether a series lists it or not."""
+        return LazyArray(info, level.location or f"{self.location}/{level.path}", self._hierarchy.reader(level))
 
     def _reader(self, path: str) -> ChunkReader:
         """Returns an array of the group, whether a series lists it or not, for reading chunk by chunk. Raises NotFound, PathError."""
@@ -374,6 +420,15 @@ class Pyramid:
         from ziggurat.pyramid.tables import describe_html
 
         return describe_html(self)
+
+
+def _datasets() -> ModuleType:
+    """Returns the module that needs xarray. Raises MissingExtra without it."""
+    try:
+        from ziggurat.pyramid import datasets
+    except ImportError as error:
+        raise MissingExtra("xarray is not installed; install it with: pip install 'ziggurat[xarray]'") from error
+    return datasets
 
 
 def _names(axes: Sequence[Axis]) -> str:

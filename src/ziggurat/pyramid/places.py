@@ -57,9 +57,13 @@ class Place:
     def reader(self, level: Level) -> StoredArray:
         """Returns what opens the array of a level."""
         if level.location is not None:
-            return StoredArray(level.location, "", _node(level.location, allow_links=self.allow_links), level.array)
+            return StoredArray(level.location, "", self.node_of(level), level.array)
         whole = f"{self.prefix}/{level.path}" if self.prefix else level.path
-        return StoredArray(self.target, whole, self.node.child(level.path), level.array)
+        return StoredArray(self.target, whole, self.node_of(level), level.array)
+
+    def node_of(self, level: Level) -> Node:
+        """Returns the node of the array of a level."""
+        return self.node.child(level.path) if level.location is None else _node(level.location, allow_links=self.allow_links)
 
     def __reduce__(self) -> tuple[Callable[[object, str, bool], Place], tuple[object, str, bool]]:
         return _again, (self.target, self.prefix, self.allow_links)
@@ -260,7 +264,7 @@ def unlisted(place: Place) -> NotFound:
 
 def hierarchy_at(place: Place, found: layouts.ReadResult) -> Hierarchy:
     """Returns what was read at a place, with its arrays within reach."""
-    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader, _display(place.node))
+    return Hierarchy(place.node.location, found.multiscales, found.problems, found.layouts, place.reader, _display(place.node), place.node_of)
 
 
 def _display(node: Node) -> Mapping[str, JSON]:

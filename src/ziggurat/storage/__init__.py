@@ -150,6 +150,11 @@ def decoder(store: ByteStore) -> Decode:
             from ziggurat.storage.n5 import N5Array
 
             array: ChunkReader = N5Array(store, path, document)
+        elif _holds_words(document):
+            refuse_unknown_codecs(document, 3 if container == "zarr3" else 2, path, words=True)
+            from ziggurat.storage.zarr_arrays import read_words
+
+            return list(read_words(store, path, 3 if container == "zarr3" else 2))
         else:
             from ziggurat.storage import words
 
@@ -163,6 +168,13 @@ def decoder(store: ByteStore) -> Decode:
         return found
 
     return values
+
+
+def _holds_words(document: Mapping[str, JSON]) -> bool:
+    """Tells whether the samples are text, by the document's type: `<U5`, `|S5`, `|O` with a codec for words; `string`, `fixed_length_utf32`, ..."""
+    stated = document.get("dtype", document.get("data_type"))
+    name = stated.get("name") if isinstance(stated, Mapping) else stated
+    return isinstance(name, str) and (name.lstrip("<>|=")[:1] in ("U", "S", "O") or name in ("string", "fixed_length_utf32", "null_terminated_bytes"))
 
 
 def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int) -> ChunkReader:

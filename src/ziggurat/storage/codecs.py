@@ -19,18 +19,24 @@ ALLOWED_V3 = ALLOWED_V2 | {"bytes", "transpose", "sharding_indexed", "cast_value
 """Names of Zarr v3 codecs that only compute; `numcodecs.<id>` goes by `ALLOWED_V2`."""
 
 
-def refuse_unknown_codecs(document: Mapping[str, JSON], zarr_format: int, path: str) -> None:
-    """Raises UnsupportedError for a codec, at any depth, that is not on the list, and for object dtypes.
+WORDS = frozenset({"vlen-utf8", "vlen-bytes"})
+"""Codecs of text of any length: they make str and bytes of lengths and bytes, and nothing else."""
+
+
+def refuse_unknown_codecs(document: Mapping[str, JSON], zarr_format: int, path: str, *, words: bool = False) -> None:
+    """Raises UnsupportedError for a codec, at any depth, that is not on the list, and for object dtypes; with `words` those of text may run.
 
     All codecs are looked at, not the first only. Source: reliability.md S7.
     """
     names = _codecs_v2(document) if zarr_format == 2 else _codecs_v3(document.get("codecs"))
     for name in names:
         allowed = name in ALLOWED_V2 if zarr_format == 2 else name.removeprefix("numcodecs.") in (ALLOWED_V2 if name.startswith("numcodecs.") else ALLOWED_V3)
+        if words and name.removeprefix("numcodecs.") in WORDS:
+            continue
         if not allowed and not name.startswith("imagecodecs_"):
             raise UnsupportedError(f"{path or '.'}: codec {name!r} is not one that ziggurat runs; store the array again with another codec")
     dtype = document.get("dtype" if zarr_format == 2 else "data_type")
-    if isinstance(dtype, str) and dtype.lstrip("<>|=").startswith(("O", "object", "string", "variable_length")):
+    if not words and isinstance(dtype, str) and dtype.lstrip("<>|=").startswith(("O", "object", "string", "variable_length")):
         raise UnsupportedError(f"{path or '.'}: dtype {dtype!r} holds objects; expected samples of a fixed size")
 
 

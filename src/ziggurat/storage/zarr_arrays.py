@@ -27,6 +27,42 @@ _FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, Attribut
 """What zarr-python and the codecs below it raise for a document or bytes they cannot use."""
 
 
+def _opened(store: ByteStore, path: str, zarr_format: int, *, writable: bool = False, write_empty: bool = False) -> zarr.Array[Any]:
+    """Returns zarr-python's array. Raises StorageError, UnsupportedError or DocumentError."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            opened = zarr.open_array(
+                ByteStoreAsZarr(store, read_only=not writable), path=path, zarr_format=cast(Any, zarr_format), mode="r+" if writable else "r"
+            )
+            return opened.with_config({"write_empty_chunks": True}) if write_empty else opened
+        except StorageError:
+            raise
+        except FileNotFoundError as error:
+            raise StorageError(f"{store!r}/{path}: the array's document is gone") from error
+        except ImportError as error:
+            raise UnsupportedError(f"{path or '.'}: a codec of the array is not installed: {error}") from error
+        except _FAILURES as error:
+            raise DocumentError(f"{path or '.'}: zarr-python refuses the array's document: {_first_line(error)}") from error
+
+
+def read_words(store: ByteStore, path: str, zarr_format: int) -> list[str]:
+    """Returns all values of a one-dimensional array of words, of fixed or variable length. Raises as `ZarrArray` does; UnsupportedError for others."""
+    array = _opened(store, path.strip("/"), zarr_format)
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = np.asarray(array[...]).tolist()
+        except StorageError:
+            raise
+        except _FAILURES as error:
+            raise StorageError(f"{path or '.'}: its words cannot be read: {_first_line(error)}") from error
+    words = [word.decode("utf-8", "replace") if isinstance(word, bytes) else word for word in found] if isinstance(found, list) else []
+    if not all(isinstance(word, str) for word in words) or array.ndim != 1:
+        raise UnsupportedError(f"{path or '.'}: dtype {array.dtype} is not supported; expected words")
+    return words
+
+
 class ZarrArray:
     """An array read and written through zarr-python, one chunk a call: 1 ms each, but every codec, order and dtype it knows.
 
@@ -40,7 +76,7 @@ class ZarrArray:
         self._made_of = (store, path, dict(document), zarr_format, writable, write_empty)
         self._store = store
         self._path = path.strip("/")
-        self._array = self._open(zarr_format, writable, write_empty)
+        self._array = _opened(store, self._path, zarr_format, writable=writable, write_empty=write_empty)
         dtype = np.dtype(self._array.dtype)
         if dtype.hasobject or dtype.kind not in "biufcmM":
             raise UnsupportedError(f"{self._path or '.'}: dtype {dtype} is not supported; expected numbers or times of a fixed size")
@@ -52,22 +88,6 @@ class ZarrArray:
         self._write_empty = write_empty
         self._open_blocks: dict[Index, tuple[AnyArray, set[Index]]] = {}
         self._lock = threading.Lock()
-
-    def _open(self, zarr_format: int, writable: bool, write_empty: bool) -> zarr.Array[Any]:
-        store = ByteStoreAsZarr(self._store, read_only=not writable)
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                opened = zarr.open_array(store, path=self._path, zarr_format=cast(Any, zarr_format), mode="r+" if writable else "r")
-                return opened.with_config({"write_empty_chunks": True}) if write_empty else opened
-            except StorageError:
-                raise
-            except FileNotFoundError as error:
-                raise StorageError(f"{self._store!r}/{self._path}: the array's document is gone") from error
-            except ImportError as error:
-                raise UnsupportedError(f"{self._path or '.'}: a codec of the array is not installed: {error}") from error
-            except _FAILURES as error:
-                raise DocumentError(f"{self._path or '.'}: zarr-python refuses the array's document: {_first_line(error)}") from error
 
     def __reduce__(self) -> tuple[object, ...]:
         return _zarr_array, self._made_of
