@@ -143,14 +143,14 @@ def file_node(folder: str | os.PathLike[str], *, follow_links: bool = False) -> 
 
 
 def decoder(store: ByteStore) -> Decode:
-    """Returns what reads all values of a one-dimensional array of a store: numbers as floats, words of a fixed width as strings."""
+    """Returns what reads all values of a one-dimensional array of a store: numbers as floats, words as strings."""
 
     def values(path: str, document: Mapping[str, JSON], container: Container) -> list[float | str]:
         if container == "n5":
             from ziggurat.storage.n5 import N5Array
 
             array: ChunkReader = N5Array(store, path, document)
-        elif _holds_words(document):
+        elif _holds_long_words(document):
             refuse_unknown_codecs(document, 3 if container == "zarr3" else 2, path, words=True)
             from ziggurat.storage.zarr_arrays import read_words
 
@@ -170,11 +170,9 @@ def decoder(store: ByteStore) -> Decode:
     return values
 
 
-def _holds_words(document: Mapping[str, JSON]) -> bool:
-    """Tells whether the samples are text, by the document's type: `<U5`, `|S5`, `|O` with a codec for words; `string`, `fixed_length_utf32`, ..."""
-    stated = document.get("dtype", document.get("data_type"))
-    name = stated.get("name") if isinstance(stated, Mapping) else stated
-    return isinstance(name, str) and (name.lstrip("<>|=")[:1] in ("U", "S", "O") or name in ("string", "fixed_length_utf32", "null_terminated_bytes"))
+def _holds_long_words(document: Mapping[str, JSON]) -> bool:
+    """Tells whether the samples are words of any length: objects of Zarr v2 (only a codec for words makes them), `string` in v3."""
+    return document.get("dtype") == "|O" or document.get("data_type") in ("string", "variable_length_utf8")
 
 
 def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int) -> ChunkReader:

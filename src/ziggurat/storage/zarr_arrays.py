@@ -47,7 +47,7 @@ def _opened(store: ByteStore, path: str, zarr_format: int, *, writable: bool = F
 
 
 def read_words(store: ByteStore, path: str, zarr_format: int) -> list[str]:
-    """Returns all values of a one-dimensional array of words, of fixed or variable length. Raises as `ZarrArray` does; UnsupportedError for others."""
+    """Returns all values of a one-dimensional array of words of any length. Raises as `ZarrArray` does; UnsupportedError for others."""
     array = _opened(store, path.strip("/"), zarr_format)
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -55,12 +55,11 @@ def read_words(store: ByteStore, path: str, zarr_format: int) -> list[str]:
             found = np.asarray(array[...]).tolist()
         except StorageError:
             raise
-        except _FAILURES as error:
+        except _FAILURES as error:  # a codec that is no list of words among them
             raise StorageError(f"{path or '.'}: its words cannot be read: {_first_line(error)}") from error
-    words = [word.decode("utf-8", "replace") if isinstance(word, bytes) else word for word in found] if isinstance(found, list) else []
-    if not all(isinstance(word, str) for word in words) or array.ndim != 1:
-        raise UnsupportedError(f"{path or '.'}: dtype {array.dtype} is not supported; expected words")
-    return words
+    if array.ndim != 1 or not all(isinstance(word, str) for word in found):
+        raise UnsupportedError(f"{path or '.'}: dtype {array.dtype} is not supported; expected words along one axis")
+    return list(found)
 
 
 class ZarrArray:
