@@ -169,3 +169,21 @@ def test_a_deep_check_makes_the_same_levels_again_from_what_the_metadata_says(tm
     report = zg.check(result.location, deep=True)
     assert report.ok, str(report)
     assert [problem.rule for problem in report if "all equal" in problem.message] == ["DEEP005"] * 3
+
+
+def test_an_interrupted_build_tells_what_is_not_proven_of_both_runs(tmp_path: Path) -> None:
+    labels = np.ones((600, 600), np.uint32)
+    for part in (labels[:50, :50], labels[-50:, -50:]):
+        part[...] = RNG.integers(1, 60, part.shape)
+    options: dict[str, Any] = {"chunks": 10, "factors": 5, "levels": 3, "kind": "labels", "reduction": "mode(source=base)"}
+    whole = zg.build(labels, tmp_path / "a.zarr", **options)
+
+    def stop(progress: Any) -> None:
+        if 2 * progress.n_done >= progress.n_total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zg.build(labels, tmp_path / "b.zarr", progress=stop, threads=1, **options)
+    again = zg.build(labels, tmp_path / "b.zarr", threads=1, **options)
+    assert again.n_resumed and again.unproven == whole.unproven and whole.plan.passes[0].root >= 1 and whole.unproven[1]
+    assert multiscale(again)["metadata"]["kwargs"]["unproven"] == list(whole.unproven)

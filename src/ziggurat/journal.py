@@ -4,7 +4,8 @@ Everything lies in the target under `.ziggurat/`, whatever store that is, and is
 
     .ziggurat/lock                      held while a build runs
     .ziggurat/<fingerprint>/plan.json   the plan, for people; a build was begun when it is there
-    .ziggurat/<fingerprint>/roots/...   an object per finished root: a line of JSON, then what the root's parent gets from it, raw
+    .ziggurat/<fingerprint>/roots/...   an object per finished root: a line of JSON (with how many samples of which level are not proven, where
+                                        there are any), then what the root's parent gets from it, raw
     .ziggurat/<fingerprint>/synced/...  up to which root a process knows that all is on the disk; local targets only
 
 Exact sums cannot be had back from rounded levels, so the stash is what lets a restart go on without reading a finished root's base
@@ -20,9 +21,10 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from ziggurat.chunkio import Buffer, ByteStore, FileStore, PrefixedStore, TargetStore, as_target, delete_all
 from ziggurat.problems import StorageError
@@ -54,6 +56,7 @@ class Journal:
         self._due = time.monotonic() + SYNC_SECONDS
         self._listed: frozenset[str] = frozenset()
         self._synced: dict[str, int] = {}
+        self._unproven: dict[tuple[int, Index], dict[int, int]] = {}
         self.resumed = False
         """True when the journal was there before it was opened."""
 
@@ -97,17 +100,22 @@ class Journal:
         entry = None if data is None else _entry(bytes(data))
         if entry is None:
             return None
-        session, serial, stash = entry
+        session, serial, stash, unproven = entry
+        self._unproven[number, root] = unproven
         survived = not self._sync or not session or (session.partition(" ")[0] == _boot() != "") or serial <= self._synced.get(session, 0)
         return stash if survived or session == self._session else None
 
-    def finish(self, number: int, root: Index, parts: Sequence[Buffer]) -> None:
+    def unproven(self, number: int, root: Index) -> Mapping[int, int]:
+        """Returns by level how many samples of a root whose stash was read a bound on what is carried left unproven."""
+        return self._unproven.get((number, root), {})
+
+    def finish(self, number: int, root: Index, parts: Sequence[Buffer], unproven: Mapping[int, int] = MappingProxyType({})) -> None:
         """Notes a finished root with what its parent gets from it, and syncs when that is due. Raises StorageError."""
         serial = next(self._serial)
         crc = n_bytes = 0
         for part in parts:
             crc, n_bytes = zlib.crc32(part, crc), n_bytes + memoryview(part).nbytes
-        head = json.dumps([n_bytes, crc, self._session if self._sync else "", serial]).encode() + b"\n"
+        head = json.dumps([n_bytes, crc, self._session if self._sync else "", serial, *([sorted(unproven.items())] if unproven else [])]).encode() + b"\n"
         self._store.put(self._key(number, root), [head, *parts])
         self._last = max(self._last, serial)
         if self._sync and time.monotonic() >= self._due and self._syncing.acquire(blocking=False):
@@ -142,13 +150,14 @@ class Journal:
             self._store.delete(plan)
 
 
-def _entry(data: bytes) -> tuple[str, int, bytes] | None:
-    """Returns session, serial and stash of a note, None for one that is torn."""
+def _entry(data: bytes) -> tuple[str, int, bytes, dict[int, int]] | None:
+    """Returns session, serial, stash and unproven samples by level of a note, None for one that is torn."""
     head, newline, stash = data.partition(b"\n")
     try:
-        n_bytes, crc, session, serial = json.loads(head)
+        n_bytes, crc, session, serial, *told = json.loads(head)
+        unproven = {int(k): int(n) for k, n in (told[0] if told else ())}
         whole = bool(newline) and len(stash) == n_bytes and zlib.crc32(stash) == crc
-        return (str(session), int(serial), stash) if whole else None
+        return (str(session), int(serial), stash, unproven) if whole else None
     except (ValueError, TypeError):
         return None
 

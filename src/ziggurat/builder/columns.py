@@ -123,6 +123,10 @@ class Outputs(ABC):
         """Returns the shards that a task feeds."""
         return itertools.product(*(range(low // s, -(-high // s)) for (low, high), s in zip(self.box(root), shards, strict=True)))
 
+    def unproven(self, root: Index) -> Mapping[int, int]:
+        """Returns nothing: what is made from whole windows is proven."""
+        return {}
+
     def note(self, other: Tally) -> None:
         """Adds what a worker did."""
         self._tallies.note(other)

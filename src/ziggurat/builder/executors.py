@@ -109,7 +109,8 @@ def run_roots(sent: Sent, number: int, roots: tuple[Index, ...]) -> Done:
 def _make(job: Job, journal: Journal, number: int, roots: tuple[Index, ...]) -> Done:
     work = make_work(job, number, scratch_below(job), create=False)
     for root in roots:
-        journal.finish(number, root, carry_parts(work.make_root(root)))
+        parts = carry_parts(work.make_root(root))
+        journal.finish(number, root, parts, work.unproven(root))
     return Done(roots, work.tally())
 
 

@@ -29,7 +29,7 @@ class BuildResult:
     n_tasks: int
     plan: BuildPlan
     unproven: tuple[int, ...] = ()
-    """By level, how many samples a bound on what is carried left unproven in this call (labels from the base); empty when none."""
+    """By level, how many samples a bound on what is carried left unproven (labels from the base), those of an interrupted run included; empty when none."""
 
     def to_json(self) -> dict[str, object]:
         """Returns the facts as plain JSON values."""

@@ -84,6 +84,7 @@ def _resumed(work: Work, group: Sequence[Index], journal: Journal | None, meter:
         found.append((root, data))
     for root, data in found:
         work.note_resumed(root)
+        work.note(Tally(unproven=dict(journal.unproven(work.number, root))))
         if work.hands_up:
             work.hand_up(root, work.restored(root, data))
     meter.resumed(len(found))

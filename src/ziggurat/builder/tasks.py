@@ -265,6 +265,10 @@ class Work(Protocol):
         """Takes what a root gave, and makes every ancestor that thereby is complete."""
         ...
 
+    def unproven(self, root: Index) -> Mapping[int, int]:
+        """Returns by level how many samples of the subtree of a root, made here, a bound on what is carried left unproven."""
+        ...
+
     def restored(self, root: Index, data: bytes) -> Carry:
         """Returns what a root gave, from its stash."""
         ...
@@ -326,7 +330,7 @@ def one_step(work: Work, step: Step, journal: Journal | None, meter: Meter) -> N
     """Does a step, notes the roots that it finished, and hands up what they give."""
     for root, given in work.step(step):
         if journal is not None:
-            journal.finish(work.number, root, carry_parts(given))
+            journal.finish(work.number, root, carry_parts(given), work.unproven(root))
         if given is not None:
             work.hand_up(root, given)
         meter.step()

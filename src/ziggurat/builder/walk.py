@@ -111,6 +111,7 @@ class Walk:
         self._pending: dict[tuple[int, Index], _Pending] = {}
         self._spare: dict[int, list[tuple[AnyArray, ...]]] = {}
         self._tallies = Tallies()
+        self._unproven: dict[Index, dict[int, int]] = {}
         # geometry that is asked for again and again; two threads may both work out an entry, which is the same
         self._stretched: dict[tuple[int, int, int], tuple[_Stretch, ...]] = {}
         self._nests: dict[tuple[int, Shape], tuple[_Child, ...]] = {}
@@ -567,10 +568,25 @@ class Walk:
         n_unproven = self._bounded.n_unproven(k, part) if self._bounded is not None else 0
         if n_unproven:
             tally.unproven[k] = tally.unproven.get(k, 0) + n_unproven
+            if k <= self._pass.root:
+                self._doubt(k, box, n_unproven)
         tally.written_bytes += writer.write(j, block)
         tally.written[k] = tally.written.get(k, 0) + 1
         for key in side_keys(self._plan, k):
             self._write_beside(key, part, inside, j)
+
+    def _doubt(self, k: int, box: Box, n: int) -> None:
+        """Notes samples of a tile that are not proven for the root whose subtree it lies in: the levels above are made again by whoever goes on."""
+        up = tuple(math.prod(f) for f in zip((1,) * len(box), *self._factors[k + 1 : self._pass.root + 1], strict=True))
+        root = tuple(low // (f * t) for (low, _), f, t in zip(box, up, self._tiles[self._pass.root], strict=True))
+        with self._lock:
+            found = self._unproven.setdefault(root, {})
+            found[k] = found.get(k, 0) + n
+
+    def unproven(self, root: Index) -> Mapping[int, int]:
+        """Returns by level how many samples of the subtree of a root, made here, are not proven."""
+        with self._lock:
+            return dict(self._unproven.get(root, {}))
 
     def _write_beside(self, key: int, part: Carry, inside: Box, j: Index) -> None:
         """Writes a chunk beside one of a level: the valid share behind each sample, or the second array."""
