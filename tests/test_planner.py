@@ -14,7 +14,7 @@ import pytest
 from ziggurat import problems
 from ziggurat.geometry import level_shapes
 from ziggurat.model import ArrayInfo, Axis, SourceInfo
-from ziggurat.planner import BuildOptions, BuildPlan, Probes, Target, make_plan
+from ziggurat.planner import BuildOptions, BuildPlan, Probes, Target, make_plan, tiles
 from ziggurat.planner.options import parse_bytes
 from ziggurat.planner.tiles import Grids, candidates, count_reads, nest, order, root_level
 
@@ -303,7 +303,8 @@ def test_tiles_nest_exactly():
                 assert all(t % c == 0 or t >= n for t, c, n in zip(tiles[0], grids.source_chunks, grids.shapes[0], strict=True))
 
 
-def test_joined_tiles_nest_and_hold_no_more_than_others():
+def test_joined_tiles_nest_and_hold_no_more_than_others(monkeypatch):
+    monkeypatch.setattr(tiles, "HOT_SAMPLES", 5000)
     n_joined = 0
     for grids in cases(150, seed=3):
         joined, *others = itertools.islice(candidates(grids, straddling=False, joining=True), 2)

@@ -44,16 +44,17 @@ class _Pending:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class _Stretch(NamedTuple):
-    """The part of a stored chunk that lies in a tile, along one axis."""
+class _Part(NamedTuple):
+    """The part of a stored chunk that lies in a tile."""
 
-    chunk: int
-    source: slice
-    """Where it lies in the chunk."""
-    place: slice
+    offset: Index
+    """The chunk, from the first one that the tile lies in."""
+    source: tuple[slice, ...] | None
+    """Where it lies in the chunk, None: everywhere."""
+    place: tuple[slice, ...]
     """Where it lies in the tile."""
     is_first: bool
-    """True when it begins the chunk."""
+    """True when the chunk begins in the tile."""
 
 
 class _Child(NamedTuple):
@@ -103,6 +104,10 @@ class Walk:
         self._picks = plan.anchor == "first" and self._copier is None and 0 not in self._emits
         self._sums = plan.reduction == "mean"
         self._weighing = weighing_of(plan)
+        # a tile of level 0 is a stored chunk, and nothing happens to it but that it is read
+        self._last = tuple(n // c for n, c in zip(self._shapes[0], reader.chunks, strict=True))
+        """Index of the chunk that the end of level 0 lies in, per axis, when it ends with no whole one."""
+        self._plain = one.tiles[0] == reader.chunks and not self._picks and self._copier is None and 0 not in self._emits and beside is None
         self._paired: Paired | None = folding if isinstance(folding, Paired) else None
         self._bounded = folding if isinstance(folding, Bounded) else None
         self.crew = Crew()
@@ -113,7 +118,7 @@ class Walk:
         self._tallies = Tallies()
         self._unproven: dict[Index, dict[int, int]] = {}
         # geometry that is asked for again and again; two threads may both work out an entry, which is the same
-        self._stretched: dict[tuple[int, int, int], tuple[_Stretch, ...]] = {}
+        self._cut: dict[Box, tuple[_Part, ...]] = {}
         self._nests: dict[tuple[int, Shape], tuple[_Child, ...]] = {}
         self._counted: dict[tuple[int, int, int, int], tuple[tuple[slice, int], ...]] = {}
 
@@ -260,43 +265,61 @@ class Walk:
 
     # --- level 0
 
+    def _chunk(self, i: Index) -> AnyArray:
+        """Returns a stored chunk that is a tile, as far as it lies in the array; valid until this thread's next one."""
+        chunk = self._buffer("chunk", self._reader.chunks, self._reader.dtype)
+        self._mine().n_chunk_reads += 1
+        self._reader.read(i, chunk)
+        for x, last in zip(i, self._last, strict=True):
+            if x == last:
+                return chunk[tuple([slice(0, n - x * c) for x, c, n in zip(i, chunk.shape, self._shapes[0], strict=True)])]
+        return chunk
+
     def _leaf(self, box: Box) -> AnyArray:
         """Returns the base samples of a tile or a part of it; valid until this thread's next leaf."""
         chunk = self._buffer("chunk", self._reader.chunks, self._reader.dtype)
-        axes = [self._stretches(axis, low, high) for axis, (low, high) in enumerate(box)]
-        if all(len(stretches) == 1 for stretches in axes):
-            parts = [stretches[0] for stretches in axes]
-            self._read(parts, chunk)
-            block = chunk[tuple([part.source for part in parts])]
+        first, parts = [low // c for (low, _), c in zip(box, self._reader.chunks, strict=True)], self._parts(box)
+        if len(parts) == 1:
+            self._read(first, parts[0], chunk)
+            block = chunk if parts[0].source is None else chunk[parts[0].source]
         else:
             block = self._buffer("tile", tuple(min(t, n) for t, n in zip(self._tiles[0], self._shapes[0], strict=True)), self._reader.dtype)
-            block = block[tuple(slice(0, high - low) for low, high in box)]
-            for some in itertools.product(*axes):
-                self._read(some, chunk)
-                block[tuple([part.place for part in some])] = chunk[tuple([part.source for part in some])]
+            block = block[tuple([slice(0, high - low) for low, high in box])]
+            for part in parts:
+                self._read(first, part, chunk)
+                block[part.place] = chunk if part.source is None else chunk[part.source]
         if 0 in self._emits:
             self._write(box, block)
         return block
 
-    def _stretches(self, axis: int, low: int, high: int) -> tuple[_Stretch, ...]:
-        """Returns the parts of stored chunks that lie in `[low, high)` of an axis; those without a wanted sample are left out."""
-        found = self._stretched.get((axis, low, high))
+    def _parts(self, box: Box) -> tuple[_Part, ...]:
+        """Returns the parts of stored chunks that lie in a box of level 0; those without a wanted sample are left out."""
+        chunks = self._reader.chunks
+        # where every sample is wanted, boxes that lie alike over the chunks have the same parts
+        key = box if self._picks else tuple([(low % c, high - low) for (low, high), c in zip(box, chunks, strict=True)])
+        found = self._cut.get(key)
         if found is None:
-            c = self._reader.chunks[axis]
-            step = self._factors[1][axis] if self._picks and self._pass.top else 1
-            parts = []
-            for x in range(low // c, -(-high // c)):
-                start, stop = max(low, x * c), min(high, x * c + c)
-                if hit(start, stop, step):
-                    parts.append(_Stretch(x, slice(start - x * c, stop - x * c), slice(start - low, stop - low), start == x * c))
-            found = self._stretched[axis, low, high] = tuple(parts)
+            axes = []
+            for (low, high), c, f in zip(box, chunks, self._factors[1] if self._picks and self._pass.top else (1,) * len(box), strict=True):
+                stretches = []
+                for x in range(low // c, -(-high // c)):
+                    start, stop = max(low, x * c), min(high, x * c + c)
+                    if hit(start, stop, f):
+                        stretches.append((x - low // c, slice(start - x * c, stop - x * c), slice(start - low, stop - low), start == x * c))
+                axes.append(stretches)
+            made = []
+            for some in itertools.product(*axes):
+                offset, source, place, is_first = zip(*some, strict=True)
+                is_whole = all(part.stop - part.start == c for part, c in zip(source, chunks, strict=True))
+                made.append(_Part(offset, None if is_whole else source, place, all(is_first)))
+            found = self._cut[key] = tuple(made)
         return found
 
-    def _read(self, parts: Sequence[_Stretch], chunk: AnyArray) -> None:
+    def _read(self, first: Sequence[int], part: _Part, chunk: AnyArray) -> None:
         tally = self._mine()
         tally.n_chunk_reads += 1
-        j = tuple([part.chunk for part in parts])
-        if self._copier is None or not all(part.is_first for part in parts):
+        j = tuple([a + b for a, b in zip(first, part.offset, strict=True)])
+        if self._copier is None or not part.is_first:
             self._reader.read(j, chunk)
         else:
             n_bytes = self._copier.read(j, chunk)
@@ -323,13 +346,13 @@ class Walk:
 
     def _make(self, k: int, i: Index) -> Carry:
         if k == 0:
-            return self._base(self.box(0, i))
+            return Carry((self._chunk(i),)) if self._plain else self._base(self.box(0, i))
         box = self.box(k, i)
         shape = tuple(high - low for low, high in box)
         dtypes = self._bound.carry_dtypes(k)
         out = Carry(tuple(self._buffer((k, n), shape, d) for n, d in enumerate(dtypes)))
         first = [low * f // t for (low, _), f, t in zip(box, self._factors[k], self._tiles[k - 1], strict=True)]
-        joined = k in self._joined
+        joined, fold, factors = k in self._joined, self._bound.fold, self._factors[k]
         for value in out.values if joined else ():
             value.fill(0)
         span = tuple([min(high * f, n) - low * f for (low, high), f, n in zip(box, self._factors[k], self._shapes[k - 1], strict=True)])
@@ -341,7 +364,7 @@ class Walk:
                 for part, here in zip(self._given(k, carry, places[0].shape).values, places, strict=True):
                     np.add(here, part, out=here)
                 continue
-            weights = self._bound.fold(k, carry, self._factors[k], places)
+            weights = fold(k, carry, factors, places)
             if weights is not None:
                 self._add_weights(k, i, place, weights, out)
         self._emit(k, i, out)

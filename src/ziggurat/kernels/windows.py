@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,17 +146,60 @@ def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: 
         block = target
 
 
+class _Widening(NamedTuple):
+    """How integers are added into a wider type."""
+
+    most: tuple[int, int]
+    """Largest magnitudes whose sums over all axes, and over all but the last, fit the block's own type; -1 where that is of no use."""
+    factors: tuple[Factors, Factors]
+    """All factors; all but the last."""
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    """Of the sums over all axes, and over all but the last."""
+    leads: tuple[tuple[int, ...], tuple[int, ...]]
+    last: tuple[Factors, tuple[int, ...]]
+    """Factors and lead of what is left to add when all axes but the last are added."""
+    pairs: tuple[bool, bool]
+    """Whether neighbours along the last axis are best added in pairs: of the block, and of the sums over all axes but the last."""
+
+
+@lru_cache(maxsize=512)
+def _widening(shape: tuple[int, ...], itemsize: int, kind: str, out_itemsize: int, factors: Factors, lead: tuple[int, ...]) -> _Widening:
+    inner, own = (*factors[:-1], 1), lead or (0,) * len(shape)
+    before, room = (*own[:-1], 0), 1 << (8 * itemsize - (kind == "i"))
+    shapes = window_shape(shape, factors, own), window_shape(shape, inner, before)
+    # 8-bit sums are soon full; single bytes are added in pairs at once
+    most = [(room - 1) // math.prod(some) if itemsize > 1 and max(inner) > 1 else -1 for some in (factors, inner)]
+    even = kind == "u" and factors[-1] == 2 and shape[-1] % 2 == 0 and not own[-1] and shape[-1] > 0
+    pairs = even and itemsize == 1, even and 2 * itemsize == out_itemsize
+    if pairs[1]:
+        most[0] = -1
+    ones = (1,) * (len(shape) - 1)
+    rest = (*ones, factors[-1]), (*(0,) * len(ones), own[-1]) if own[-1] else ()
+    return _Widening((most[0], most[1]), (factors, inner), shapes, (lead, before if any(before) else ()), rest, pairs)
+
+
 def _add_widening(block: Array, factors: Factors, out: Array, lead: tuple[int, ...]) -> None:
     """Adds integers into a wider type, in their own type as long as the largest of them leaves room: no casts, twice the vector width."""
-    inner = (*factors[:-1], 1)
-    if block.itemsize > 1 and max(inner) > 1 and _largest(block) * math.prod(inner) < 1 << (8 * block.itemsize - (block.dtype.kind == "i")):
-        before = (*lead[:-1], 0) if lead else ()
-        sums = np.empty(window_shape(block.shape, inner, before), block.dtype)
-        _fold_steps(block, inner, sums, np.add, before)
-        block, factors, lead = sums, (*(1 for _ in inner[1:]), factors[-1]), (*(0 for _ in lead[1:]), *lead[-1:])
-    if factors[-1] == 2 and not any(lead[-1:]) and _pairs_fit(block, out.dtype, factors):
-        block, factors = _add_pairs(block), (*factors[:-1], 1)
-    _fold_steps(block, factors, out, np.add, lead)
+    way = _widening(block.shape, block.itemsize, block.dtype.kind, out.itemsize, factors, lead)
+    pairs = way.pairs[0] or (way.pairs[1] and max(factors[:-1], default=1) == 1)
+    if way.most[1] >= 0:
+        largest = _largest(block)
+        for which in (0, 1):
+            if largest > way.most[which]:
+                continue
+            sums = np.empty(way.shapes[which], block.dtype)
+            _fold_steps(block, way.factors[which], sums, np.add, way.leads[which])
+            if not which:
+                out[...] = sums
+                return
+            block, (factors, lead), pairs = sums, way.last, way.pairs[1]
+            break
+    if not pairs or not block.flags.c_contiguous:
+        _fold_steps(block, factors, out, np.add, lead)
+    elif max(factors[:-1], default=1) == 1:
+        _add_pairs(block, out)
+    else:
+        _fold_steps(_add_pairs(block), (*factors[:-1], 1), out, np.add, lead)
 
 
 def _largest(block: Array) -> int:
@@ -165,23 +208,13 @@ def _largest(block: Array) -> int:
     return largest if block.dtype.kind == "u" else max(largest, -int(block.min()))
 
 
-def _pairs_fit(block: Array, dtype: np.dtype[Any], factors: Factors) -> bool:
-    """True when neighbours along the last axis are best added by viewing each pair as one item of twice the width.
-
-    That pays for 8-bit samples, and for wider ones when nothing else is left to add.
-    """
-    if block.dtype.kind != "u" or block.shape[-1] % 2 or not block.flags.c_contiguous:
-        return False
-    return block.itemsize == 1 or (2 * block.itemsize == dtype.itemsize and max(factors[:-1], default=1) == 1)
-
-
-def _add_pairs(block: Array) -> Array:
-    """Returns the sums of neighbours along the last axis: a shift, a mask and one addition at full vector width, no casts."""
+def _add_pairs(block: Array, out: Array | None = None) -> Array:
+    """Returns the sums of neighbours along the last axis: a shift, a mask and an addition at full vector width, no casts."""
     pairs = block.view(f"u{2 * block.itemsize}")
     kind, n_bits = pairs.dtype.type, 8 * block.itemsize
     total: Array = pairs >> kind(n_bits)
-    total += pairs & kind((1 << n_bits) - 1)
-    return total
+    sums: Array = np.add(total, pairs & kind((1 << n_bits) - 1), out=total if out is None else out)
+    return sums
 
 
 def pick(block: Array, factors: Factors, out: Array) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+HOT_SAMPLES = 1 << 20
+"""A tile above this is put together in memory, not in a core's cache (2 MiB of 16-bit samples); smaller ones cost less than joining chunks."""
 MOST_PARTIAL = 1.3
 """Where tiles widened to whole windows are larger than this many times themselves (planes), too many windows would be joined."""
 MAX_SAMPLES = 2**46
@@ -82,10 +84,9 @@ def nest(grids: Grids, first: Shape, *, straddling: bool = False, joining: bool 
     ((74,), (50,), (25,))
     >>> nest(Grids(((1000,), (500,)), ((1,), (2,)), (100,), (None, (64,))), (100,), straddling=True)
     ((100,), (64,))
-    >>> nest(Grids(((999,), (333,), (111,)), ((1,), (3,), (3,)), (64,), (None, (64,), (64,))), (64,), joining=True)
-    ((64,), (64,), (64,))
-    >>> nest(Grids(((999,), (333,), (111,)), ((1,), (3,), (3,)), (64,), (None, (8,), (8,))), (64,), straddling=True, joining=True)
-    ((64,), (24,), (8,))
+    >>> cubes = Grids(((999,) * 3, (333,) * 3), ((1,) * 3, (3,) * 3), (64,) * 3, (None, (64,) * 3))
+    >>> nest(cubes, (192,) * 3), nest(cubes, (64,) * 3, joining=True)
+    (((192, 192, 192), (64, 64, 64)), ((64, 64, 64), (64, 64, 64)))
     """
     top = len(grids.shapes) - 1
     tiles: list[Shape] = []
@@ -96,9 +97,10 @@ def nest(grids: Grids, first: Shape, *, straddling: bool = False, joining: bool 
             chunk = grids.chunks[k] or (1,) * len(ahead)
             below = (1 if straddling and k == 1 else t // math.gcd(t, f) for t, f in zip(tiles[-1], grids.factors[k], strict=True))
             wanted = tuple(math.lcm(c, b) for c, b in zip(chunk, below, strict=True))
-        if joining and _joins_well(wanted, ahead):
-            ahead = (1,) * len(ahead)
-        tiles.append(_capped(tuple(math.lcm(t, f) for t, f in zip(wanted, ahead, strict=True)), ahead, grids.shapes[k]))
+        whole = tuple(math.lcm(t, f) for t, f in zip(wanted, ahead, strict=True))
+        if joining and math.prod(clip(whole, grids.shapes[k])) > HOT_SAMPLES and _joins_well(wanted, ahead):
+            whole, ahead = wanted, (1,) * len(ahead)
+        tiles.append(_capped(whole, ahead, grids.shapes[k]))
     return tuple(tiles)
 
 
