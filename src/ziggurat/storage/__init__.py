@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from ziggurat.chunkio import (
@@ -32,7 +32,9 @@ from ziggurat.node import Container, Decode, DocumentNode, FileNode, Node, Tree
 from ziggurat.problems import OptionError, StorageError, UnsupportedError
 from ziggurat.storage.codecs import refuse_unknown_codecs
 from ziggurat.storage.documents import consolidated, write_documents
-from ziggurat.storage.zips import ZipStore
+
+if TYPE_CHECKING:
+    from ziggurat.storage.zips import ZipStore
 
 __all__ = ["consolidated", "create_array", "decoder", "open_array", "open_node", "open_store", "open_writer", "open_zip", "write_documents"]
 
@@ -130,6 +132,8 @@ def open_node(target: object) -> Node:
 
 def open_zip(place: str) -> ZipStore:
     """Returns the archive at a local path or a URL. Raises what `ZipStore` raises, StorageError when it cannot be read."""
+    from ziggurat.storage.zips import ZipStore  # and with it the rules for archives: other builds start faster without
+
     if "://" in place:
         head, _, name = place.rpartition("/")
         return ZipStore(open_store(head), name, location=place)
