@@ -20,7 +20,8 @@ from tests.layouts.fixtures import FIXTURES
 from ziggurat.chunkio import CountingStore, DictStore, FileStore
 from ziggurat.problems import DocumentError, LimitError, NotFound, PathError, StorageError, UnsupportedError, ZigguratError
 from ziggurat.pyramid.places import split_archive
-from ziggurat.storage import ZipStore, open_zip
+from ziggurat.storage import open_zip
+from ziggurat.storage.zips import ZipStore
 
 BY_ID = {fixture.id: fixture for fixture in FIXTURES}
 COMMENT = json.dumps({"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}).encode()
