@@ -348,3 +348,27 @@ def test_gaussian_of_missing_samples_is_the_normalised_convolution() -> None:
     with_nodata = reduce_array(find("gaussian"), marked, [(2, 2)], nodata=-1)[0]
     np.testing.assert_array_equal(with_nodata == -1, np.isnan(found))
     np.testing.assert_allclose(with_nodata[~np.isnan(found)], found[~np.isnan(found)] * 1000, atol=1.01)
+
+
+def test_sums_of_integers_are_exact_whatever_width_they_are_taken_in():
+    """Random shapes, factors, leads and ranges of values, in memory order or not, into a part of a larger array; against sums of 64 bits."""
+    rng = np.random.default_rng(1)
+    for _ in range(600):
+        ndim = int(rng.integers(1, 4))
+        shape, factors = (tuple(int(n) for n in rng.integers(1, high, ndim)) for high in (20, 5))
+        dtype = np.dtype(str(rng.choice(["u1", "i1", "u2", "i2", "u4", "i4"])))
+        largest = int(np.iinfo(dtype).max)
+        high = int(largest * rng.random() ** 3)
+        block = rng.integers(0 if dtype.kind == "u" else -high, high, shape, endpoint=True).astype(dtype)
+        if rng.random() < 0.3:
+            block.flat[int(rng.integers(block.size))] = largest
+        block = np.asfortranarray(block) if rng.random() < 0.3 else block
+        lead = tuple(int(rng.integers(0, f)) for f in factors)
+        n_windows = windows.window_shape(shape, factors, lead)
+        padded = np.zeros([n * f for n, f in zip(n_windows, factors, strict=True)], np.int64)
+        padded[tuple(slice(a, a + n) for a, n in zip(lead, shape, strict=True))] = block
+        expected = padded.reshape([n for pair in zip(n_windows, factors, strict=True) for n in pair]).sum(axis=tuple(range(1, 2 * ndim, 2)))
+        wide = 2 * dtype.itemsize if math.prod(factors) * largest < 1 << (16 * dtype.itemsize - 1) else 8
+        out = np.zeros([n + 3 for n in n_windows], f"{dtype.kind}{wide}")[tuple(slice(1, 1 + n) for n in n_windows)]
+        windows.fold(block, factors, out, np.add, lead if any(lead) else ())
+        assert np.array_equal(out, expected)

@@ -171,8 +171,6 @@ def _widening(shape: tuple[int, ...], itemsize: int, kind: str, out_itemsize: in
     most = [(room - 1) // math.prod(some) if itemsize > 1 and max(inner) > 1 else -1 for some in (factors, inner)]
     even = kind == "u" and factors[-1] == 2 and shape[-1] % 2 == 0 and not own[-1] and shape[-1] > 0
     pairs = even and itemsize == 1, even and 2 * itemsize == out_itemsize
-    if pairs[1]:
-        most[0] = -1
     ones = (1,) * (len(shape) - 1)
     rest = (*ones, factors[-1]), (*(0,) * len(ones), own[-1]) if own[-1] else ()
     return _Widening((most[0], most[1]), (factors, inner), shapes, (lead, before if any(before) else ()), rest, pairs)
@@ -182,18 +180,18 @@ def _add_widening(block: Array, factors: Factors, out: Array, lead: tuple[int, .
     """Adds integers into a wider type, in their own type as long as the largest of them leaves room: no casts, twice the vector width."""
     way = _widening(block.shape, block.itemsize, block.dtype.kind, out.itemsize, factors, lead)
     pairs = way.pairs[0] or (way.pairs[1] and max(factors[:-1], default=1) == 1)
-    if way.most[1] >= 0:
-        largest = _largest(block)
-        for which in (0, 1):
-            if largest > way.most[which]:
-                continue
-            sums = np.empty(way.shapes[which], block.dtype)
-            _fold_steps(block, way.factors[which], sums, np.add, way.leads[which])
-            if not which:
+    if way.most[1] >= 0 and (largest := _largest(block)) <= way.most[1]:
+        fits = largest <= way.most[0]
+        which = 0 if fits and not way.pairs[1] else 1
+        sums = np.empty(way.shapes[which], block.dtype)
+        _fold_steps(block, way.factors[which], sums, np.add, way.leads[which])
+        if fits:
+            if which:
+                _add_small_pairs(sums, out)
+            else:
                 out[...] = sums
-                return
-            block, (factors, lead), pairs = sums, way.last, way.pairs[1]
-            break
+            return
+        block, (factors, lead), pairs = sums, way.last, way.pairs[1]
     if not pairs or not block.flags.c_contiguous:
         _fold_steps(block, factors, out, np.add, lead)
     elif max(factors[:-1], default=1) == 1:
@@ -215,6 +213,13 @@ def _add_pairs(block: Array, out: Array | None = None) -> Array:
     total: Array = pairs >> kind(n_bits)
     sums: Array = np.add(total, pairs & kind((1 << n_bits) - 1), out=total if out is None else out)
     return sums
+
+
+def _add_small_pairs(block: Array, out: Array) -> None:
+    """Adds neighbours along the last axis whose sums fit the block's own type: the upper half of a pair times 1 + 2**bits is their sum."""
+    pairs = block.view(f"u{2 * block.itemsize}")
+    kind, n_bits = pairs.dtype.type, 8 * block.itemsize
+    np.right_shift(pairs * kind((1 << n_bits) + 1), kind(n_bits), out=out)
 
 
 def pick(block: Array, factors: Factors, out: Array) -> None:
