@@ -81,6 +81,13 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "topozarr": Environment(("topozarr", "xarray", "zarr"), report=("topozarr", "xarray", "zarr")),
         "ndpyramid": Environment(("ndpyramid", "rioxarray", "dask"), report=("ndpyramid", "xarray", "zarr")),
         "rioxarray": Environment(("rioxarray", "xarray", "zarr", "dask"), report=("rioxarray", "xarray", "zarr")),
+        # servers for the tests of stores, and the fsspec clients that ask them; heavy (boto, grpc), so not in the environment of the suite
+        "servers": Environment(
+            ("moto[server]", "gcp-storage-emulator", "setuptools<81", "s3fs", "gcsfs", "obstore", "numpy", "zarr", "imagecodecs", "tifffile", "click", "rich"),
+            python="3.11",
+            report=("moto", "gcp-storage-emulator", "s3fs", "gcsfs", "obstore"),
+        ),
+        "azurite": Environment(("azurite@3.35.0",), npm=True),
         "tifffile": Environment(("tifffile", "imagecodecs", "zarr"), report=("tifffile", "zarr")),
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,6 +17,9 @@ _RETRY = MappingProxyType({"max_retries": 0, "retry_timeout": timedelta(seconds=
 """`retried` asks again, also what obstore does not (403, a connection that ends within an answer); twice retried would be slow to fail."""
 _FINAL = ("NotSupportedError", "InvalidPathError", "UnauthenticatedError", "NotImplementedError", "UnknownConfigurationKeyError", "JoinError")
 """obstore's errors that asking again does not change."""
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURITE_BLOB_STORAGE_URL")
+"""Variables that name another server than the provider's; one that begins with http:// is meant."""
 
 T = TypeVar("T")
 
@@ -42,7 +46,7 @@ def open_url(url: str, *, writable: bool) -> ObjectStore:
         raise MissingExtra(f"{url}: {scheme} URLs need obstore; install it with: pip install 'ziggurat[cloud]'") from error
     if scheme == "memory":
         return ObjectStore(MemoryStore(), writable=writable, location=url)
-    options = {"allow_http": True} if scheme == "http" else None
+    options = {"allow_http": True} if scheme == "http" or any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS) else None
     try:
         store: object = from_url(url, client_options=options, retry_config=dict(_RETRY))
     except (BaseError, ValueError) as error:
