@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +23,7 @@ def loaded(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -43,6 +45,7 @@ def generated() -> dict[Path, str]:
         ROOT / "src" / "ziggurat" / "schemas" / "multiscales-0.1.schema.json": json.dumps(spec_schema(), indent=2) + "\n",
         **measured(),
         **loaded(ROOT / "docs" / "layout_pages.py").pages(),
+        **loaded(ROOT / "docs" / "reliability.py").pages(),
     }
 
 

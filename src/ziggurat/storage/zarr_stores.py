@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
@@ -67,9 +68,9 @@ class ZarrStore:
     """A `ByteStore` over any zarr-python store.
 
     The store's synchronous methods are used where it has them (zarr 3.2 on); else its coroutines run on an event loop of the
-    calling thread's own. A store over an asynchronous fsspec file system ties its connections to one loop, so all its calls
-    run on one loop in a thread of its own. zarr-python's shared loop is never used: it costs 100 to 300 us a call
-    (reference figures: engine.md 1f).
+    calling thread's own. A store over an asynchronous fsspec file system ties its connections to one loop, and fsspec hands one file
+    system to all who ask for the same, so all these calls run on zarr-python's shared loop. No other store uses it: it costs
+    100 to 300 us a call (reference figures: engine.md 1f).
     """
 
     def __init__(self, store: Store, *, writable: bool = False) -> None:
@@ -80,7 +81,7 @@ class ZarrStore:
         self._get_sync = getattr(store, "get_sync", None)
         self._set_sync = getattr(store, "set_sync", None)
         file_system = getattr(store, "fs", None)
-        self._loop = _loop_in_a_thread() if getattr(file_system, "async_impl", False) else None
+        self._loop = _shared_loop() if getattr(file_system, "async_impl", False) else None
         self._run(StorePath.open(store, ""))  # a zip file is opened by it
         self._foreign = tuple(_foreign_failures())
         self._failures: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, KeyError, *self._foreign)
@@ -221,6 +222,16 @@ class _PrivateLoop:
     def __del__(self) -> None:
         if not self._loop.is_running():
             self._loop.close()
+
+
+@lru_cache(maxsize=1)
+def _shared_loop() -> asyncio.AbstractEventLoop:
+    """Returns the loop of all asynchronous file systems: zarr-python's, so that a file system that it used first can be used here as well."""
+    try:
+        from zarr.core.sync import _get_loop
+    except ImportError:
+        return _loop_in_a_thread()
+    return _get_loop()
 
 
 def _loop_in_a_thread() -> asyncio.AbstractEventLoop:
