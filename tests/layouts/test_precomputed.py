@@ -116,6 +116,22 @@ def test_chunks_that_are_missing_gzipped_or_of_another_size(tmp_path: Path) -> N
         np.asarray(zg.open(tmp_path).levels[0].array)
 
 
+@pytest.mark.parametrize("encoding", ["compressed_segmentation", "jpeg"])
+def test_gzipped_chunks_of_other_encodings(encoding: str, tmp_path: Path) -> None:
+    """As CloudVolume leaves them in folders; tensorstore alone takes them for chunks that are not there."""
+    kind, more = ("segmentation", {"compressed_segmentation_block_size": [4, 4, 4]}) if encoding != "jpeg" else ("image", {})
+    held = write(tmp_path, noise("uint32" if kind == "segmentation" else "uint8"), kind=kind, encoding=encoding, **more)
+    paths = [level.path for level in zg.open(tmp_path).levels]
+    for file in (file for path in paths for file in sorted((tmp_path / path).iterdir())):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    for level, theirs in zip(zg.open(tmp_path).levels, held, strict=True):
+        assert theirs.any() and np.array_equal(np.asarray(level.array), theirs[0])
+    (tmp_path / paths[0] / "4-12_16-24_2-6.gz").write_bytes(b"no gzip")
+    with pytest.raises(StorageError, match=r"4-12_16-24_2-6\.gz: chunk \(0, 0, 0\) cannot be decoded"):
+        np.asarray(zg.open(tmp_path).levels[0].array)
+
+
 def test_levels_are_built_on_a_volume(tmp_path: Path) -> None:
     samples = noise("uint8")
     write(tmp_path / "in", samples, kind="segmentation", encoding="raw")

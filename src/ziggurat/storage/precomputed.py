@@ -7,6 +7,7 @@ Source: google/neuroglancer, datasource/precomputed/volume.md.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import zlib
@@ -94,11 +95,7 @@ class PrecomputedScale:
         key = self.key(index)
         data = self._get(key)
         if data is None and (packed := self._get(f"{key}.gz")) is not None:
-            machine = zlib.decompressobj(wbits=31)
-            try:
-                data = machine.decompress(packed, part.nbytes + 1)
-            except zlib.error as error:
-                raise StorageError(f"{self._store!r}: {key}.gz: chunk {index} cannot be decoded: {error}") from error
+            data = self._unpacked(index, packed, part.nbytes + 1)
         if data is None:
             part[...] = 0
             return False
@@ -114,8 +111,42 @@ class PrecomputedScale:
             found = np.asarray(opened[places].read().result())
         except _FAILURES as error:
             raise StorageError(f"{self._store!r}: {self._path}: chunk {index} cannot be read by tensorstore: {_first_line(error)}") from error
+        if not found.any() and self._scale.get("sharding") is None:
+            found = self._read_packed(index, places, found)
         part[...] = found.transpose(3, 2, 1, 0).reshape(part.shape)
         return True
+
+    def _read_packed(self, index: Index, places: tuple[slice, ...], zeros: AnyArray) -> AnyArray:
+        """Returns the samples of a chunk that tensorstore does not see, because only its gzipped file is there; `zeros` where there is none.
+
+        CloudVolume gzips segmentations in folders unless it is told not to; tensorstore knows the name without `.gz` alone.
+        """
+        key = self.key(index)
+        packed = self._get(f"{key}.gz")
+        if packed is None or self._get(key) is not None:
+            return zeros
+        import tensorstore
+
+        data = self._unpacked(index, packed, stored_limit(zeros.nbytes))
+        context, place = tensorstore.Context(), {"driver": "memory"}
+        segments = self._scale.get("encoding") in ("compressed_segmentation", "compresso")
+        info = {"@type": "neuroglancer_multiscale_volume", "type": "segmentation" if segments else "image", "data_type": self._dtype.name}
+        info |= {"num_channels": self._n_channels, "scales": [{**self._scale, "key": "s"}]}
+        try:
+            store = tensorstore.KvStore.open(place, context=context).result()
+            store["info"] = json.dumps(info).encode()
+            store[f"s/{key.rpartition('/')[2]}"] = data
+            spec = {"driver": "neuroglancer_precomputed", "kvstore": place, "open": True}
+            return np.asarray(tensorstore.open(spec, read=True, context=context).result()[places].read().result())
+        except _FAILURES as error:
+            raise StorageError(f"{self._store!r}: {key}.gz: chunk {index} cannot be read by tensorstore: {_first_line(error)}") from error
+
+    def _unpacked(self, index: Index, packed: bytes, limit: int) -> bytes:
+        machine = zlib.decompressobj(wbits=31)
+        try:
+            return machine.decompress(packed, limit)
+        except zlib.error as error:
+            raise StorageError(f"{self._store!r}: {self.key(index)}.gz: chunk {index} cannot be decoded: {error}") from error
 
     def _volume(self) -> Any:
         with self._lock:
