@@ -85,9 +85,10 @@ def peers(layout: Layout) -> Iterator[str]:
         body = json.loads(path.read_text(encoding="utf-8"))
         if body["layout"] == layout.name:
             version = body["versions"].get(body["peer"], "")
+            of = f" ({body['of']})" if body.get("of") else ""
             for key, word in (("theirs read by ours", "read from"), ("ours read by theirs", "read by")):
                 if key in body:
-                    yield f"{word} {body['peer']} {version}".strip() + ("" if body[key]["ok"] else " (differs)")
+                    yield f"{word} {body['peer']} {version}".strip() + of + ("" if body[key]["ok"] else " (differs)")
     if layout.name == "ome-zarr":
         yield "[the matrix](../interop.md)"
 

@@ -65,6 +65,10 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         "dyna-zarr": Environment(("dyna-zarr",), report=("dyna-zarr", "zarr", "tensorstore")),
         "z5py": Environment(("z5py", "numpy"), report=("z5py", "numpy")),
         "zarr-n5": Environment(("zarr-n5", "zarr"), report=("zarr-n5", "zarr")),
+        "pybdv": Environment(("pybdv", "z5py"), report=("pybdv", "z5py")),
+        "cloud-volume": Environment(("cloud-volume",), python="3.12", report=("cloud-volume",)),
+        "neuroglancer-scripts": Environment(("neuroglancer-scripts",), python="3.12", report=("neuroglancer-scripts", "nibabel")),
+        "itk": Environment(("itk", "xarray", "zarr"), python="3.12", report=("itk", "xarray", "zarr")),
         # still on zarr 2, which wrote N5 itself
         "cellmap-schemas": Environment(
             ("cellmap-schemas", "pydantic-zarr<0.8", "zarr<3"), python="3.11", report=("cellmap-schemas", "pydantic-zarr", "zarr", "pydantic")
@@ -154,7 +158,7 @@ def _make_venv(home: Path, environment: Environment) -> dict[str, str]:
         _run([*install, "--only-binary", ":all:", "--no-deps", *environment.bare])
     code = (
         "import importlib.metadata as m, json, platform, sys\n"
-        "have = {d.name.lower(): d.version for d in m.distributions()}\n"
+        "have = {d.name.lower().replace('_', '-'): d.version for d in m.distributions()}\n"
         "print(json.dumps({**{p: have[p] for p in sys.argv[1:] if p in have}, 'python': platform.python_version()}))"
     )
     out = subprocess.run([inner, "-c", code, *environment.report], capture_output=True, text=True, check=True).stdout

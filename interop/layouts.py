@@ -2,65 +2,43 @@
 
     python interop/layouts.py [PEER ...]
 
-Each peer runs in its own environment (`environments.py`). A writer is called with a folder and prints what it wrote as one JSON line; a
-reader is called with a folder and the path of a group, and prints what it found. Writes `interop/layouts/<peer>.json`, of which
-`docs/generate.py` makes the table of `docs/layouts/index.md`; exits 1 when something differs.
+Each peer runs in its own environment (`environments.py`); `peers.py` is the table of them. A writer is called with a folder and prints what it
+wrote as one JSON line: path of a store -> its levels (shape, sha256 of the samples, scale, translation) with `axes` and `units`, all as its own
+library has them. A reader is called with a folder and prints the same of what it found there. Writes `interop/layouts/<layout>.<peer>.json`, of
+which `docs/generate.py` makes the table of `docs/layouts/index.md`; exits 1 when something differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import environments
 import numpy as np
+from peers import PEERS, Peer
+from readers.common import digest
 
 import ziggurat as zg
+from ziggurat.layouts.units import long_unit
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "layouts"
-BASE = np.random.default_rng(50).integers(0, 60000, (20, 28, 36)).astype("uint16")
-SCALE = (10.0, 8.0, 8.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One package, and what of it is called."""
-
-    environment: str
-    layout: str
-    writer: str | None = None
-    reader: str | None = None
-    container: str | None = None
-    """Of what we write for it."""
-
-
-PEERS: Mapping[str, Peer] = {
-    "cellmap-schemas": Peer("cellmap-schemas", "cosem", "cellmap_schemas_writer.py", "cellmap_schemas_reader.py", "n5"),
-    "multiscale-spatial-image": Peer("multiscale-spatial-image", "datatree", "multiscale_spatial_image_writer.py"),
-    "spatialdata": Peer("spatialdata", "spatialdata", "spatialdata_writer.py"),
-    "xcube": Peer("xcube", "xcube", "xcube_writer.py", "xcube_reader.py"),
-    "zarr-cm and geozarr-toolkit": Peer("geozarr", "geozarr", None, "geozarr_reader.py", "zarr3"),
-    "topozarr": Peer("topozarr", "geozarr", "topozarr_writer.py"),
-    "ndpyramid": Peer("ndpyramid", "ndpyramid", "ndpyramid_writer.py"),
-    "rasterio": Peer("rasterio", "tiff", "rasterio_writer.py"),
-    "tifffile": Peer("tifffile", "tiff", "tifffile_writer.py"),
-    "webknossos": Peer("webknossos", "webknossos", "webknossos_writer.py"),
-}
-"""Peers whose scripts are not there yet are passed over, and are in no table."""
+TOLERANCE = 1e-9
 
 
 def called(peer: Peer, folder: str, script: str, *arguments: str) -> dict[str, Any]:
     """Returns the last line that a script of a peer prints. Raises CalledProcessError."""
     command = [environments.python_of(peer.environment), str(HERE / folder / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE / folder)
+    # the scripts share `readers/common.py`, and see nothing of the project itself
+    environment = {**os.environ, "PYTHONPATH": str(HERE / "readers")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE / folder, env=environment)
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
@@ -71,41 +49,68 @@ def theirs(peer: Peer, folder: Path) -> list[str]:
     stores: Mapping[str, Any] = said.get("stores") or {said.get("path", ""): said}
     wrong = []
     for path, meant in stores.items():
-        try:
-            pyramid = zg.open(folder / path, allow_links=True)
-        except FileNotFoundError:  # nothing declares it: it is read on request
-            pyramid = zg.open(folder / path, allow_links=True, layout=peer.layout)
-        if pyramid.layout.partition("@")[0] != peer.layout:
-            wrong.append(f"{path}: claimed by {pyramid.layout}")
-        wrong += [f"{path}: {difference}" for difference in differences(pyramid, meant if isinstance(meant, list) else meant["levels"])]
+        pyramid = opened(peer, folder, path)
+        if peer.layout not in {name.partition("@")[0] for name in pyramid.layouts}:
+            wrong.append(f"{path}: claimed by {', '.join(pyramid.layouts)}")
+        wrong += [f"{path}: {difference}" for difference in differences(pyramid, meant if isinstance(meant, dict) else {"levels": meant})]
+    for path, names in said.get("collections", {}).items():
+        found = list(zg.open_collection(folder / path, allow_links=True))
+        wrong += [] if found == names else [f"{path}: holds {found} and {names}"]
     return wrong
+
+
+def opened(peer: Peer, folder: Path, path: str) -> zg.Pyramid:
+    """Opens a store of a peer; `STORE::MEMBER` is a member of a collection."""
+    place, _, member = path.partition("::")
+    try:
+        return zg.open(folder / place, allow_links=True, multiscale=member or None)
+    except FileNotFoundError:  # nothing declares it: it is read on request
+        return zg.open(folder / place, allow_links=True, layout=peer.layout)
 
 
 def ours(peer: Peer, folder: Path) -> list[str]:
-    """Has a peer read what we converted. Returns what differs from what we wrote."""
-    built, target = folder / "built.zarr", folder / "ours"
-    zg.build(BASE, built, scale=SCALE, unit="nanometer", axes="zyx", kind="image", levels=3)
-    zg.convert(built, target, layout=peer.layout, container=peer.container)
-    said = called(peer, "readers", peer.reader or "", str(target), "")
-    return [*([] if said.get("valid", True) else [f"not valid: {said.get('why', '')}"]), *differences(zg.open(built), said.get("levels", []))]
-
-
-def differences(pyramid: zg.Pyramid, levels: list[Mapping[str, Any]]) -> list[str]:
-    wrong = [] if len(pyramid) == len(levels) else [f"{len(pyramid)} levels and {len(levels)}"]
-    for level, meant in zip(pyramid, levels, strict=False):
-        for key in ("scale", "translation", "shape"):
-            if meant.get(key) is not None and not np.allclose(getattr(level, key), meant[key], rtol=1e-9, atol=1e-9):
-                wrong.append(f"level {level.index}: {key} {list(getattr(level, key))} and {meant[key]}")
-        if meant.get("matrix") is not None and not np.allclose(matrix_of(pyramid, level), meant["matrix"], rtol=1e-9, atol=1e-9):
-            wrong.append(f"level {level.index}: leads by {matrix_of(pyramid, level).tolist()} and {meant['matrix']}")
-        for name, values in meant.get("coordinates", {}).items():
-            wrong += [f"level {level.index}: coordinates of {name}"] if not placed(pyramid, level, name, values) else []
-        if meant.get("samples") is not None and not np.array_equal(np.asarray(level.array[...]), np.asarray(meant["samples"], level.dtype)):
-            wrong.append(f"level {level.index}: samples")
-        total = float(np.asarray(level.array[...]).sum(dtype="f8"))
-        if meant.get("sum") is not None and not np.isclose(total, meant["sum"]):
-            wrong.append(f"level {level.index}: samples sum up to {total} and {meant['sum']}")
+    """Has a peer read what we wrote. Returns what differs from what we know of it."""
+    if peer.make is None:
+        raise ValueError(f"{peer.name}: a reader, and nothing is written for it")
+    wrong = []
+    for path, pyramid in peer.make(folder).items():
+        said = called(peer, "readers", peer.reader or "", str(folder / path))
+        wrong += [] if said.get("valid", True) else [f"{path}: not valid: {said.get('why', '')}"]
+        wrong += [f"{path}: {said['error']}"] if "error" in said else [f"{path}: {difference}" for difference in differences(pyramid, said)]
     return wrong
+
+
+def differences(pyramid: zg.Pyramid, meant: Mapping[str, Any]) -> list[str]:
+    """Returns in what a pyramid is other than what a peer says of it; what a peer does not say is not compared."""
+    levels: Sequence[Mapping[str, Any]] = meant.get("levels", [])
+    wrong = [] if len(pyramid) == len(levels) else [f"{len(pyramid)} levels and {len(levels)}"]
+    names, units = [axis.name for axis in pyramid.axes], [long_unit(axis.unit) for axis in pyramid.axes]
+    if meant.get("axes") is not None and names != list(meant["axes"]):
+        wrong.append(f"axes {names} and {meant['axes']}")
+    if meant.get("units") is not None and units != [long_unit(unit) for unit in meant["units"]]:
+        wrong.append(f"units {units} and {meant['units']}")
+    for level, other in zip(pyramid, levels, strict=False):
+        wrong += [f"level {level.index}: {difference}" for difference in level_differences(pyramid, level, other)]
+    return wrong
+
+
+def level_differences(pyramid: zg.Pyramid, level: zg.LevelView, meant: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    for key in ("scale", "translation", "shape"):
+        if meant.get(key) is not None and not same(getattr(level, key), meant[key]):
+            wrong.append(f"{key} {list(getattr(level, key))} and {meant[key]}")
+    if meant.get("matrix") is not None and not same(matrix_of(pyramid, level), meant["matrix"]):
+        wrong.append(f"leads by {matrix_of(pyramid, level).tolist()} and {meant['matrix']}")
+    for name, values in meant.get("coordinates", {}).items():
+        wrong += [f"coordinates of {name}"] if not placed(pyramid, level, name, values) else []
+    if meant.get("sha256") is not None:
+        samples = np.asarray(level.array[...])
+        wrong += [f"samples of {samples.dtype}"] if digest(samples) != meant["sha256"] else []
+    return wrong
+
+
+def same(found: Any, meant: Any) -> bool:
+    return np.shape(found) == np.shape(meant) and np.allclose(found, meant, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def matrix_of(pyramid: zg.Pyramid, level: zg.LevelView) -> np.ndarray:
@@ -127,10 +132,10 @@ def placed(pyramid: zg.Pyramid, level: zg.LevelView, name: str, values: list[Any
         return True
     irregular = level.level.coordinates.get(name)
     found = irregular if irregular is not None else level.translation[axis] + level.scale[axis] * np.arange(level.shape[axis])
-    return bool(np.allclose(np.asarray(found, float), values, rtol=1e-9, atol=1e-9))
+    return same(np.asarray(found, float), values)
 
 
-def tried(name: str, what: Callable[[Peer, Path], list[str]], peer: Peer) -> dict[str, Any]:
+def tried(what: Callable[[Peer, Path], list[str]], peer: Peer) -> dict[str, Any]:
     """Does one direction; an error is a result."""
     with tempfile.TemporaryDirectory(prefix="ziggurat-layouts-") as folder:
         try:
@@ -139,29 +144,26 @@ def tried(name: str, what: Callable[[Peer, Path], list[str]], peer: Peer) -> dic
             wrong = [(error.stderr or error.stdout).strip().splitlines()[-1][:300]]
         except (zg.ZigguratError, KeyError, ValueError) as error:
             wrong = [f"{type(error).__name__}: {error}"[:300]]
-    print(f"{name:<28} {what.__name__:<7} {'as it should be' if not wrong else '; '.join(wrong)}")
+    print(f"{peer.layout:<12} {peer.name:<28} {what.__name__:<7} {'as it should be' if not wrong else '; '.join(wrong)}", flush=True)
     return {"ok": not wrong, "differences": wrong}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("peers", nargs="*", help=f"of {', '.join(PEERS)}")
-    names = parser.parse_args().peers or list(PEERS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("peers", nargs="*", help=f"of {', '.join(dict.fromkeys(peer.name for peer in PEERS))}; or names of layouts")
+    wanted = set(parser.parse_args().peers)
     RESULTS.mkdir(exist_ok=True)
     good = True
-    for name in names:
-        peer = PEERS[name]
-        writes = peer.writer is not None and (HERE / "writers" / peer.writer).exists()
-        reads = peer.reader is not None and (HERE / "readers" / peer.reader).exists()
-        if not (writes or reads):
+    for peer in PEERS:
+        if wanted and not wanted & {peer.name, peer.layout}:
             continue
-        result: dict[str, Any] = {"peer": name, "layout": peer.layout, "versions": environments.versions_of(peer.environment)}
-        if writes:
-            result["theirs read by ours"] = tried(name, theirs, peer)
-        if reads:
-            result["ours read by theirs"] = tried(name, ours, peer)
-        good &= all(value["ok"] for key, value in result.items() if isinstance(value, dict) and "ok" in value)
-        (RESULTS / f"{name.replace(' ', '-')}.json").write_text(json.dumps(result, indent=1) + "\n")
+        result: dict[str, Any] = {"peer": peer.name, "layout": peer.layout, "of": peer.of, "versions": environments.versions_of(peer.environment)}
+        if peer.writer is not None:
+            result["theirs read by ours"] = tried(theirs, peer)
+        if peer.reader is not None:
+            result["ours read by theirs"] = tried(ours, peer)
+        good &= all(value["ok"] for value in result.values() if isinstance(value, dict) and "ok" in value)
+        (RESULTS / f"{peer.layout}.{peer.name.replace(' ', '-')}.json").write_text(json.dumps(result, indent=1) + "\n")
     return 0 if good else 1
 
 

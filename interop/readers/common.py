@@ -49,6 +49,13 @@ def datasets(attributes: Mapping[str, Any]) -> list[tuple[str, list[float] | Non
     return found
 
 
+def cosem(attributes: Mapping[str, Any], samples: Callable[[str], Any]) -> dict[str, Any]:
+    """Returns a COSEM multiscale as its attributes place it, for peers that know N5 alone."""
+    entries = attributes["multiscales"][0]["datasets"]
+    found = [level(samples(entry["path"]), entry["transform"]["scale"], entry["transform"]["translate"]) for entry in entries]
+    return {"axes": entries[0]["transform"]["axes"], "units": entries[0]["transform"]["units"], "levels": found}
+
+
 def main(read: Callable[[str], list[Level]]) -> None:
     """Calls `read` on each path of the command line; a line of JSON each, also when it raises."""
     for path in sys.argv[1:]:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import zarr
 import zarr_cm
+from common import digest
 from geozarr_toolkit.helpers.validation import validate_group, validate_multiscales_structure
 
 
-def main(folder: str, path: str) -> None:
+def main(folder: str, path: str = "") -> None:
     group: Any = zarr.open_group(folder, path=path, mode="r")
     attributes = group.attrs.asdict()
     document: Any = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
@@ -30,7 +31,7 @@ def main(folder: str, path: str) -> None:
         names = attributes["spatial:dimensions"]
         n_y, n_x = item["spatial:shape"]
         held = {names[0]: (f + e * (np.arange(n_y) + 0.5)).tolist(), names[1]: (c + a * (np.arange(n_x) + 0.5)).tolist()}
-        levels.append({"path": item["asset"], "shape": list(array.shape), "coordinates": held, "sum": float(samples.sum(dtype="f8"))})
+        levels.append({"shape": list(array.shape), "coordinates": held, "sha256": digest(samples)})
     print(json.dumps({"valid": not wrong, "why": "; ".join(wrong), "levels": levels}))
 
 

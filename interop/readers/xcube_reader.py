@@ -1,26 +1,30 @@
-"""xcube: opens `*.levels` and prints what it holds of each level, as one line of JSON.
-
-xcube_reader.py FOLDER.levels
-"""
+"""xcube: `open_data` of its file store, of a folder `*.levels`. `FOLDER.levels GROUP`; prints one JSON line of what it holds of each level."""
 
 import json
 import sys
 import warnings
+from pathlib import Path
 
 warnings.filterwarnings("ignore")
 
-from xcube.core.mldataset import FsMultiLevelDataset  # noqa: E402 - its imports warn of their own dependencies
+from common import digest  # noqa: E402
+from xcube.core.store import new_data_store  # noqa: E402 - its imports warn of their own dependencies
 
 
-def main() -> None:
-    opened = FsMultiLevelDataset(sys.argv[1])
+def main(path: Path) -> None:
+    opened = new_data_store("file", root=str(path.parent)).open_data(path.name)
     levels = []
     for index in range(opened.num_levels):
         dataset = opened.get_dataset(index)
-        coordinates = {str(name): values.values.astype(float).tolist() for name, values in dataset.coords.items() if values.dims == (name,)}
-        variables = {str(name): variable.values.tolist() for name, variable in dataset.data_vars.items() if variable.ndim >= 2}
-        levels.append({"coordinates": coordinates, "variables": variables})
-    print(json.dumps({"levels": levels, "tile_size": list(opened.tile_size or ()), "agg_methods": dict(opened.agg_methods or {})}))
+        image = next(variable for variable in dataset.data_vars.values() if variable.ndim >= 2)
+        if "_FillValue" in image.encoding:
+            # xarray takes the fill value of Zarr v2 for "no value", and makes floats of integers
+            image = image.fillna(image.encoding["_FillValue"]).astype(image.encoding["dtype"])
+        axes = list(map(str, image.dims))
+        units = [image.coords[dim].attrs.get("units") for dim in axes]
+        held = {dim: image.coords[dim].values.tolist() for dim in axes}
+        levels.append({"shape": list(image.shape), "coordinates": held, "sha256": digest(image.values)})
+    print(json.dumps({"axes": axes, "units": units, "levels": levels}))
 
 
-main()
+main(Path(sys.argv[1]))

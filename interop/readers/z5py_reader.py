@@ -1,15 +1,16 @@
-"""z5py reads the datasets of an N5 container that others wrote. `FOLDER PATH ...`; prints one JSON line of path -> shape and sum."""
+"""z5py reads arrays and attributes of a COSEM multiscale that others wrote in N5. `FOLDER GROUP`; prints one JSON line."""
 
 import json
 import sys
 
 import z5py
+from common import cosem
 
 
-def main(folder: str, *paths: str) -> None:
-    file = z5py.File(folder, mode="r", use_zarr_format=False)
-    samples = {path: file[path][:] for path in paths}
-    print(json.dumps({path: {"shape": list(found.shape), "sum": int(found.sum(dtype="u8"))} for path, found in samples.items()}))
+def main(folder: str, path: str = "") -> None:
+    group = z5py.File(folder, mode="r", use_zarr_format=False)[path or "/"]
+    # z5py has C order, N5 states x first
+    print(json.dumps(cosem(dict(group.attrs), lambda name: group[name][:])))
 
 
 main(*sys.argv[1:])

@@ -1,18 +1,19 @@
-"""zarr-n5 reads the datasets of an N5 container that others wrote, axes as N5 has them. `FOLDER PATH ...`; prints one JSON line of path -> shape and sum."""
+"""zarr-n5: zarr-python 3 reads arrays and attributes of a COSEM multiscale that others wrote in N5. `FOLDER GROUP`; prints one JSON line."""
 
 import json
 import sys
 
 import numpy as np
 import zarr
+from common import cosem
 from zarr.storage import LocalStore
 from zarr_n5 import N5WrapperStore
 
 
-def main(folder: str, *paths: str) -> None:
-    store = N5WrapperStore(LocalStore(folder))
-    samples = {path: np.asarray(zarr.open_array(store, path=path, mode="r")[...]).T for path in paths}
-    print(json.dumps({path: {"shape": list(found.shape), "sum": int(found.sum(dtype="u8"))} for path, found in samples.items()}))
+def main(folder: str, path: str = "") -> None:
+    group = zarr.open_group(N5WrapperStore(LocalStore(folder)), path=path, mode="r")
+    # it has the axes in the order of N5
+    print(json.dumps(cosem(group.attrs.asdict(), lambda name: np.asarray(group[name][...]).T)))
 
 
 main(*sys.argv[1:])

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import zarr
 from cellmap_schemas.multiscale.cosem import Group, STTransform
+from common import level
 
 warnings.simplefilter("ignore")
 STEPS = ((1, 1, 1), (2, 2, 2), (4, 4, 4))
@@ -30,11 +31,8 @@ def main(folder: str) -> None:
     stored = group.to_zarr(zarr.N5FSStore(folder), path="em")
     for path, array in zip(paths, arrays, strict=True):
         stored[path][:] = array
-    levels = [
-        {"path": path, "shape": list(a.shape), "scale": list(t.scale), "translation": list(t.translate), "sum": int(a.sum(dtype="u8"))}
-        for path, a, t in zip(paths, arrays, transforms, strict=True)
-    ]
-    print(json.dumps({"layout": "cosem@1", "path": "em", "axes": ["z", "y", "x"], "unit": "nm", "levels": levels}))
+    levels = [level(stored[path][:], t.scale, t.translate) for path, t in zip(paths, transforms, strict=True)]
+    print(json.dumps({"stores": {"em": {"axes": ["z", "y", "x"], "units": ["nm"] * 3, "levels": levels}}}))
 
 
 main(*sys.argv[1:])

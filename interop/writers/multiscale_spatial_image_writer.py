@@ -12,18 +12,21 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from common import digest
 from multiscale_spatial_image import Methods, to_multiscale
 from spatial_image import to_spatial_image
 
 
-def described(tree: Any, variable: str) -> list[dict[str, Any]]:
-    """Returns of each level its path, dimensions, coordinates and samples, as the library has them in memory."""
+def described(tree: Any, variable: str) -> dict[str, Any]:
+    """Returns axes, units, and of each level coordinates and samples, as the library has them in memory."""
     levels = []
-    for name, child in tree.children.items():
+    for child in tree.children.values():
         array = child.ds[variable]
         coordinates = {str(dim): child.ds[dim].values.tolist() for dim in array.dims if dim in child.ds.coords}
-        levels.append({"path": f"{name}/{variable}", "dims": list(map(str, array.dims)), "coordinates": coordinates, "samples": array.values.tolist()})
-    return levels
+        levels.append({"shape": list(array.shape), "coordinates": coordinates, "sha256": digest(array.values)})
+        axes = list(map(str, array.dims))
+        units = [child.ds[dim].attrs.get("units") or None if dim in child.ds.coords else None for dim in axes]
+    return {"axes": axes, "units": units, "levels": levels}
 
 
 def main() -> None:
@@ -64,7 +67,9 @@ def main() -> None:
         )
     plain = xr.DataTree.from_dict(levels)
     plain.to_zarr(str(folder / "plain.zarr"), zarr_format=3)
-    stores["plain.zarr"] = described(xr.DataTree.from_dict({k: v.drop_vars("t") for k, v in levels.items()}), "a")
+    held = described(xr.DataTree.from_dict({k: v.drop_vars("t") for k, v in levels.items()}), "a")
+    # xarray makes the units of dates when it writes them
+    stores["plain.zarr"] = {key: value for key, value in held.items() if key != "units"}
     print(json.dumps({"stores": stores}))
 
 

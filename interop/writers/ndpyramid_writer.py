@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import rioxarray  # noqa: F401  gives datasets their `rio`
 import xarray as xr
+from common import digest
 from ndpyramid import pyramid_coarsen, pyramid_reproject
 
 warnings.simplefilter("ignore")
@@ -27,13 +28,13 @@ def main(folder: Path) -> None:
         levels = []
         for k in (2, 1, 0):
             level = xr.open_zarr(str(folder / name), group=str(k), consolidated=False, mask_and_scale=False)
-            found = {"path": f"{k}/tas", "dims": ["y", "x"], "sum": float(level["tas"].values.sum(dtype="f8"))}
+            found = {"shape": list(level["tas"].shape), "sha256": digest(level["tas"].values)}
             if "GeoTransform" in level["spatial_ref"].attrs:  # the coordinates beside it are rounded to float32
                 c, a, _, f, _, e = map(float, level["spatial_ref"].attrs["GeoTransform"].split())
                 levels.append({**found, "scale": [e, a], "translation": [f + e / 2, c + a / 2]})
             else:
                 levels.append({**found, "coordinates": {dim: level[dim].values.tolist() for dim in ("y", "x")}})
-        stores[name] = levels
+        stores[name] = {"axes": ["y", "x"], "levels": levels}
     print(json.dumps({"stores": stores}))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import rasterio.shutil
+from common import digest
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 
@@ -21,7 +22,7 @@ def described(path: Path) -> list[dict[str, Any]]:
         with rasterio.open(path, **({"overview_level": k} if k >= 0 else {})) as dataset:
             t = dataset.transform
             held = {"y": (t.f + t.e * (np.arange(dataset.height) + 0.5)).tolist(), "x": (t.c + t.a * (np.arange(dataset.width) + 0.5)).tolist()}
-            levels.append({"path": f"0/{k + 1}", "dims": ["y", "x"], "coordinates": held, "samples": dataset.read(1).tolist()})
+            levels.append({"shape": list(dataset.shape), "coordinates": held, "sha256": digest(dataset.read(1))})
     return levels
 
 
@@ -41,7 +42,7 @@ def main(folder: Path) -> None:
             dataset.build_overviews([2, 4, 8], Resampling.average)
     rasterio.shutil.copy(str(folder / "plain.tif"), str(folder / "cog.tif"), driver="COG", blocksize=64, overviews="IGNORE_EXISTING")
     names = ("inside.tif", "beside.tif", "masked.tif", "point.tif", "cog.tif")
-    print(json.dumps({"stores": {name: described(folder / name) for name in names}}))
+    print(json.dumps({"stores": {name: {"axes": ["y", "x"], "levels": described(folder / name)} for name in names}}))
 
 
 main(Path(sys.argv[1]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import digest
 from spatialdata import SpatialData, get_extent
 from spatialdata._io.format import SpatialDataContainerFormatV01, SpatialDataContainerFormatV02
 from spatialdata.models import Image2DModel, Image3DModel, Labels2DModel, PointsModel, ShapesModel
@@ -51,6 +52,10 @@ def levels_of(element: Any) -> list[Any]:
     return [element]
 
 
+def axes_of(element: Any) -> list[str]:
+    return list(map(str, levels_of(element)[0].dims))
+
+
 def described(element: Any) -> list[dict[str, Any]]:
     """Returns how the library places each level of a raster, and its samples.
 
@@ -62,7 +67,7 @@ def described(element: Any) -> list[dict[str, Any]]:
         dims = tuple(map(str, array.dims))
         matrix = get_transformation(array, to_coordinate_system=SYSTEM).to_affine_matrix(dims, dims)
         centres = matrix @ moved([0.0 if dim == "c" else 0.5 for dim in dims])
-        levels.append({"dims": dims, "matrix": centres.tolist(), "samples": np.asarray(array.values).tolist()})
+        levels.append({"shape": list(array.shape), "matrix": centres.tolist(), "sha256": digest(array.values)})
         extent = get_extent(array, coordinate_system=SYSTEM)
         corners = np.array(list(itertools.product(*((-0.5, size - 0.5) for size in array.shape))))
         reached = corners @ centres[:-1, :-1].T + centres[:-1, -1]
@@ -86,7 +91,7 @@ def main() -> None:
         SpatialData.init_from_elements(elements()).write(folder / name, sdata_formats=version)
         read = SpatialData.read(folder / name)
         for path in [*(f"images/{key}" for key in read.images), *(f"labels/{key}" for key in read.labels)]:
-            stores[f"{name}/{path}"] = described(read[path.partition("/")[2]])
+            stores[f"{name}/{path}"] = {"axes": axes_of(element := read[path.partition("/")[2]]), "levels": described(element)}
     print(json.dumps({"stores": stores}))
 
 

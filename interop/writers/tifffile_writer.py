@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from common import level
 
 
 def main(folder: Path) -> None:
@@ -18,11 +19,10 @@ def main(folder: Path) -> None:
             writer.write(base[..., ::k, ::k], subfiletype=1, tile=(32, 32), compression="zlib")
     levels = []
     with tifffile.TiffFile(path) as file:
-        for k, level in enumerate(file.series[0].levels):
+        for k, stored in enumerate(file.series[0].levels):
             f = 2**k
-            place = {"scale": [2.0, 1.0, 0.2 * f, 0.1 * f], "translation": [0.0, 0.0, 0.2 * (f - 1) / 2, 0.1 * (f - 1) / 2]}
-            levels.append({"path": f"0/{k}", "shape": list(level.shape), **place, "samples": level.asarray().tolist()})
-    print(json.dumps({"stores": {path.name: levels}}))
+            levels.append(level(stored.asarray(), [2.0, 1.0, 0.2 * f, 0.1 * f], [0.0, 0.0, 0.2 * (f - 1) / 2, 0.1 * (f - 1) / 2]))
+    print(json.dumps({"stores": {path.name: {"axes": list("zcyx"), "units": ["um", None, "um", "um"], "levels": levels}}}))
 
 
 main(Path(sys.argv[1]))

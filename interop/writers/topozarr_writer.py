@@ -9,6 +9,7 @@ import numpy as np
 import topozarr
 import xarray as xr
 import xproj  # noqa: F401  gives datasets their `proj`
+from common import digest
 
 warnings.simplefilter("ignore")
 
@@ -25,8 +26,8 @@ def main(folder: Path) -> None:
         for k in range(3):
             level = xr.open_zarr(str(folder / name), group=str(k), consolidated=False)
             held = {dim: level[dim].values.tolist() for dim in ("y", "x")}
-            levels.append({"path": f"{k}/tas", "dims": ["y", "x"], "coordinates": held, "samples": level["tas"].values.tolist()})
-        stores[name] = levels
+            levels.append({"shape": list(level["tas"].shape), "coordinates": held, "sha256": digest(level["tas"].values)})
+        stores[name] = {"axes": ["y", "x"], "levels": levels}
     print(json.dumps({"stores": stores}))
 
 

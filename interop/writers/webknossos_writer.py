@@ -16,6 +16,7 @@ with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import webknossos as wk
     from cluster_tools import get_executor
+    from common import level
 
 VOXEL = (11.24, 11.24, 25.0)
 CORNER, SIZE = (8, 16, 4), (40, 36, 20)
@@ -26,13 +27,7 @@ def described(layer: wk.Layer) -> list[dict[str, Any]]:
     found = []
     for mag, view in sorted(layer.mags.items()):
         steps = [v * m for v, m in zip(VOXEL, mag.to_list(), strict=True)]
-        level: dict[str, Any] = {"scale": [1.0, *steps], "translation": [0.0, *(s / 2 for s in steps)]}
-        box = view.bounding_box
-        ends = [e // m for e, m in zip(box.bottomright.to_list(), mag.to_list(), strict=True)]
-        samples = view.read(absolute_offset=(0, 0, 0), size=[e * m for e, m in zip(ends, mag.to_list(), strict=True)])
-        level["end"] = ends
-        level["sum"] = int(samples.sum(dtype="u8"))
-        found.append(level)
+        found.append(level(view.get_zarr_array()[...], [1.0, *steps], [0.0, *(s / 2 for s in steps)]))
     return found
 
 
