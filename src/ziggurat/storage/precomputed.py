@@ -130,7 +130,7 @@ class PrecomputedScale:
         data = self._unpacked(index, packed, stored_limit(zeros.nbytes))
         context, place = tensorstore.Context(), {"driver": "memory"}
         segments = self._scale.get("encoding") in ("compressed_segmentation", "compresso")
-        info = {"@type": "neuroglancer_multiscale_volume", "type": "segmentation" if segments else "image", "data_type": self._dtype.name}
+        info: dict[str, object] = {"@type": "neuroglancer_multiscale_volume", "type": "segmentation" if segments else "image", "data_type": self._dtype.name}
         info |= {"num_channels": self._n_channels, "scales": [{**self._scale, "key": "s"}]}
         try:
             store = tensorstore.KvStore.open(place, context=context).result()
@@ -141,7 +141,7 @@ class PrecomputedScale:
         except _FAILURES as error:
             raise StorageError(f"{self._store!r}: {key}.gz: chunk {index} cannot be read by tensorstore: {_first_line(error)}") from error
 
-    def _unpacked(self, index: Index, packed: bytes, limit: int) -> bytes:
+    def _unpacked(self, index: Index, packed: bytes | bytearray | memoryview, limit: int) -> bytes:
         machine = zlib.decompressobj(wbits=31)
         try:
             return machine.decompress(packed, limit)
