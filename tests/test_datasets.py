@@ -192,3 +192,16 @@ def test_packed_and_missing_samples_are_decoded_as_xarray_does(tmp_path: Path) -
             assert ours["t"].encoding["scale_factor"] == 0.01
             raw = xr.open_dataset(place, engine=ZigguratBackend, level=k, mask_and_scale=False)
             assert raw["t"].dtype == np.int16
+
+
+@pytest.mark.parametrize("first", [357.5, 177.5])
+def test_longitudes_go_on_past_the_meridian_where_xarray_averages_to_the_other_side(first: float, tmp_path: Path) -> None:
+    straight = first + np.arange(8.0)
+    lon = np.where(straight > (360 if first > 180 else 180), straight - 360, straight)
+    assert (np.diff(lon) < 0).any()
+    field = xr.DataArray(np.random.default_rng(2).random((8, 8)), dims=("lat", "lon"), coords={"lat": np.arange(8.0), "lon": lon}, name="t")
+    field["lon"].attrs["units"] = "degrees_east"
+    zg.build(field, tmp_path / "out.zarr", factors=2, levels=2, chunks=(4, 4))
+    coarse = zg.open(tmp_path / "out.zarr").to_dataset(level=1)["lon"].values
+    np.testing.assert_allclose(coarse, straight.reshape(4, 2).mean(axis=1))
+    assert np.abs((coarse - field["lon"].coarsen(lon=2).mean().values + 180) % 360 - 180).max() == 180  # what must not happen

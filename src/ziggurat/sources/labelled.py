@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ziggurat.chunkio import AnyArray
 from ziggurat.model import Kind, SourceInfo
@@ -124,7 +125,7 @@ def open_dataarray(array: DataArray) -> DaskSource | XarraySource:
         translation.append(first)
         notes += [note] if note else []
         if step is None and length > 1 and dim in array.coords and array.coords[dim].ndim == 1 and array.coords[dim].dtype.kind in "iuf":
-            irregular[str(dim)] = tuple(np.asarray(array.coords[dim].values, np.float64).tolist())
+            irregular[str(dim)] = tuple(_unwrapped(array.coords[dim], np.asarray(array.coords[dim].values, np.float64)).tolist())
     known = [s is not None for s in scale]
     kind, reason = _kind(array)
     preferred = array.encoding.get("preferred_chunks") or {}
@@ -166,7 +167,7 @@ def _coordinate(array: DataArray, dim: str, length: int) -> tuple[float | None, 
         unit, note = "second", f"{dim} is in seconds since {coordinate.values[0]}"
     elif values.dtype.kind in "iuf":
         rounding = float(np.finfo(values.dtype).eps * np.abs(values).max()) if values.dtype.kind == "f" else 0.0
-        values, note = values.astype(np.float64), ""
+        values, note = _unwrapped(coordinate, values.astype(np.float64)), ""
     else:
         return None, None, None, f"the coordinate of {dim} holds no numbers and is left out"
     if length < 2:
@@ -176,6 +177,17 @@ def _coordinate(array: DataArray, dim: str, length: int) -> tuple[float | None, 
     if not np.isfinite(step) or rounding > COARSE * abs(step) or step == 0 or float(off.max()) > REGULAR * abs(step) + rounding:
         return None, None, unit, f"the coordinate of {dim} is not regular: its scale is left at 1"
     return step, float(values[0]), unit, note
+
+
+def _unwrapped(coordinate: DataArray, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns longitudes that go on past the meridian where they jump by 360 degrees, so that 359 and 1 have 360 between them and not 180.
+
+    Longitudes are told by their CF unit or standard name. Source: CF conventions 4.2; maths.md 3.1.
+    """
+    units = ("degrees_east", "degree_east", "degree_E", "degrees_E", "degreeE", "degreesE")
+    if coordinate.attrs.get("units") not in units and coordinate.attrs.get("standard_name") not in ("longitude", "grid_longitude"):
+        return values
+    return np.unwrap(values, period=360.0) if np.isfinite(values).all() else values
 
 
 def _kind(array: DataArray) -> tuple[Kind | None, str]:
