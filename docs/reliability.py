@@ -115,7 +115,7 @@ PROMISES = (
             f"{CORRUPT}test_a_shard_that_is_cut_off_is_an_error_never_missing",
         ),
         "",
-        "missing chunks of a source are fill, and are not counted or warned of",
+        "missing chunks of a source are fill, and are not counted or warned of; reading without credentials (`AWS_SKIP_SIGNATURE=true`) is not tried",
     ),
     Promise(
         "R11",
@@ -250,7 +250,7 @@ A build keeps a journal, a lock and a way back in every store that can list and 
 | zip, http(s) | a path, a URL | read only |
 | any other | an object with `get`, `put`, `size` | without a journal: a build that stops begins again |
 
-`AWS_ENDPOINT_URL` (or Azure's `AZURE_STORAGE_ENDPOINT`) names another server, `AWS_SKIP_SIGNATURE=true` reads what anybody may read. The tests run moto (S3), azurite
+`AWS_ENDPOINT_URL` (or Azure's `AZURE_STORAGE_ENDPOINT`) names another server. The tests run moto (S3), azurite
 (Azure) and gcp-storage-emulator (Google, through fsspec), and a proxy that counts requests and refuses some.
 
 ## Durability

@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import http.client
 import http.server
-import json
 import os
 import shutil
 import socket
@@ -77,10 +76,6 @@ def s3_server() -> Iterator[str]:
     port = free_port()
     with running([environment("servers") / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)], port) as url:
         with urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT")):
-            pass
-        rule = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]}).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{url}/bucket?policy", data=policy, method="PUT")):
             pass
         yield url
 

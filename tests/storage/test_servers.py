@@ -125,27 +125,16 @@ def test_levels_are_added_in_place_and_overwritten_on_a_server(server, proxy, lo
     assert held(url) == local[0]
 
 
-def test_a_bucket_that_anybody_may_read(server, proxy, monkeypatch):
-    if not server[1].startswith("s3"):
-        pytest.skip("azurite wants a container made public first")
-    url = f"{server[1]}/five/a.zarr"
-    zg.build(BASE, url, **OPTIONS)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    assert np.array_equal(zg.open(url).levels[0].array[...], BASE)
-
-
 FSSPEC = """
 import json, sys, zarr, numpy as np, ziggurat as zg
 from ziggurat import storage
 url, options, base, out = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
 def at(path):
     return zarr.storage.FsspecStore.from_url(f"{url}/{path}", storage_options=options, read_only=False)
-words = dict(chunks=16, shards=48, name="x", threads=2)
+words = dict(chunks=16, shards=48, name="x", threads=1)
 class Stop(Exception): pass
 def stop(progress):
-    if progress.n_done >= 20: raise Stop
+    if progress.n_done >= 0.75 * progress.n_total: raise Stop
 try:
     zg.build(base, at("a.zarr"), axes="yx", progress=stop, **words)
 except Stop: pass
