@@ -248,6 +248,7 @@ def _run(
     opened: Source, destination: Destination, made: BuildPlan, row: Reduction, beside: Given, executor: Executor | None, progress: ProgressCallback | None
 ) -> tuple[Tally, Meter]:
     """Makes all levels, counts them and publishes."""
+    publishing.rehearse(made, destination, __version__)
     site = open_site(destination, made, opened.info)
     if executor is not None and site.home is None:
         raise PlanError(f"executor: workers hand back through the target, and {destination.location} can neither list nor delete; leave executor out")

@@ -19,6 +19,7 @@ from ziggurat.geometry import AxisWindows
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
 from ziggurat.node import loads
 from ziggurat.planner import BuildPlan, LevelPlan
+from ziggurat.storage.small import write_files, write_small_arrays
 
 _SAMPLES_FOR_WINDOWS = 2**24
 """The coarsest level is read whole for its display window up to this many samples, else a part of it."""
@@ -145,11 +146,68 @@ def publish(site: Site, destination: Destination, version: str, unproven: Mappin
     `unproven` says of how many samples of which level a bound on what is carried left the value unproven.
     """
     plan = site.plan
-    series = [*kept_series(destination, plan), *levels_of(plan, version, unproven), *coverage_of(plan, version)]
-    display = _display(site) if plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series else None
-    written = layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
-    attributes = written.attributes[""]
-    storage.write_documents(site.store, _parents(site) + group_documents(site, attributes, built=True))
+    written = _said(plan, destination, version, unproven, _display(site) if _is_shown(plan, destination) else None)
+    write_small_arrays(site.store, site.prefix, written.arrays, plan.zarr_format)
+    documents = _below_group(site, written)
+    group = written.attributes.get("")
+    storage.write_documents(site.store, documents + (group_documents(site, group, built=True) if group is not None else []))
+    if not plan.in_place:
+        _copies(site, written)
+    write_files(site.store, site.prefix, written.files)
+
+
+def rehearse(plan: BuildPlan, destination: Destination, version: str) -> None:
+    """Raises LayoutError where the layout could not say what is to be built: before anything is written."""
+    if not plan.layout.startswith(("ome-zarr@", "multiscales@")):
+        _said(plan, destination, version, MappingProxyType({}), None)
+
+
+def _is_shown(plan: BuildPlan, destination: Destination) -> bool:
+    return plan.kind == "image" and plan.layout.startswith("ome-zarr") and not destination.series
+
+
+def _said(plan: BuildPlan, destination: Destination, version: str, unproven: Mapping[int, int], display: Mapping[str, JSON] | None) -> layouts.Documents:
+    """Returns what the layout writes of all series of the group."""
+    made = [*levels_of(plan, version, unproven), *coverage_of(plan, version)]
+    if not plan.layout.startswith(("ome-zarr@", "multiscales@")):  # never read from there: the layout holds it to all that it asks of a newcomer
+        made = [replace(multiscale, layout="") for multiscale in made]
+    series = [*kept_series(destination, plan), *made]
+    return layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
+
+
+def _below_group(site: Site, written: layouts.Documents) -> list[tuple[str, JSON]]:
+    """Returns the documents of what lies below the group: what the layout says of arrays and of groups of levels, and groups between without any."""
+    found: dict[str, JSON] = dict(_parents(site))
+    for path, attributes in written.attributes.items():
+        if not path:
+            continue
+        is_array = path in site.paths
+        name = "zarr.json" if site.plan.zarr_format == 3 else ".zarray" if is_array else ".zgroup"
+        main, side = f"{site.prefix}{path}/{name}", f"{site.prefix}{path}/.zattrs"
+        there = found.get(main) or _document(site, f"{path}/{name}") or _empty_group(site.plan)[1]
+        held = there if isinstance(there, Mapping) else {}
+        old = held.get("attributes") if site.plan.zarr_format == 3 else _document(site, f"{path}/.zattrs")
+        whole = {**(old if isinstance(old, Mapping) else {}), **attributes}
+        merged: JSON = {key: value for key, value in whole.items() if not (value is None and key in attributes)}
+        if site.plan.zarr_format == 3:
+            found[main] = {**held, "attributes": merged}
+        else:
+            found |= {main: held, side: merged} if not is_array else {side: merged}
+    return list(found.items())
+
+
+def _copies(site: Site, written: layouts.Documents) -> None:
+    """Writes the consolidated copies that the layout asks for into a store of our own, the deepest first."""
+    names = ("zarr.json",) if site.plan.zarr_format == 3 else (".zgroup", ".zarray", ".zattrs")
+    paths = {*site.paths, *written.arrays, *written.attributes, *_groups(site), ""}
+    for group in sorted(written.consolidated, key=lambda path: -len(path)):
+        start = f"{group}/" if group else ""
+        below = sorted(path for path in paths if path == group or path.startswith(start))
+        keys = [f"{path}/{name}" if path else name for path in below for name in names]
+        found = {key[len(start) :]: document for key in keys if (document := _document(site, key)) is not None}
+        if found:
+            target = f"{start}zarr.json" if site.plan.zarr_format == 3 else f"{start}.zmetadata"
+            storage.write_documents(site.store, [(f"{site.prefix}{target}", storage.consolidated(found))])
 
 
 def group_documents(site: Site, attributes: Mapping[str, JSON], *, built: bool) -> list[tuple[str, JSON]]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ziggurat import layouts, reductions
-from ziggurat.model import Axis, Kind, SourceInfo, kind_of
+from ziggurat.model import Axis, Kind, Level, Multiscale, SourceInfo, kind_of
 from ziggurat.planner.options import MAX_LEVELS, BuildOptions, named_axes, per_axis, whole
 from ziggurat.planner.table import count_text
 from ziggurat.problems import LayoutError, OptionError, PlanError
@@ -170,6 +170,12 @@ def _said_form(
     said: str, axes: Sequence[Axis], info: SourceInfo, options: BuildOptions, target: Target, given: int | None, separator: str
 ) -> tuple[Form, tuple[str, ...]]:
     wanted = _FORMATS.get(said) or given or info.array.zarr_format or (3 if options.shards is not None else 2)
+    layout = layouts.find(said)
+    if not isinstance(layout, layouts.Writing):
+        raise LayoutError(f"layout: {said} is read, and never written; take another one")
+    held = [int(container[-1]) for container in layout.containers(layouts.version_of(said)) if container.startswith("zarr")]
+    if held and wanted not in held:
+        wanted = held[0]
     if given is not None and wanted != given:
         other = "a new store as target" if target.in_place else "another target"
         raise LayoutError(f"layout: {said} is written in Zarr v{wanted}, but {target.location} is Zarr v{given}; say {other}, or another layout")
@@ -348,6 +354,21 @@ def _isotropic_step(size: Shape, axes: Sequence[Axis], scale: Sequence[float] | 
 def _fits(size: Shape, chunks: Shape, f: Shape, cumulative: Shape) -> bool:
     """True when every reduced axis fits one chunk (64 samples where the chunk is a single plane) and the coarsest-level limit."""
     return all(n <= min(c if c > 1 else 64, COARSEST_PIXELS) for n, c, g, d in zip(size, chunks, f, cumulative, strict=True) if g > 1 or d > 1)
+
+
+def placed_names(names: tuple[str, ...], form: Form, axes: Sequence[Axis], target: Target, options: BuildOptions) -> tuple[str, ...]:
+    """Returns where the layout wants the levels, `names` where any will do. Raises LayoutError, OptionError where they are to lie elsewhere."""
+    layout = layouts.find(form.layout)
+    levels = tuple(Level(name) for name in names)
+    asked = Multiscale(levels, tuple(axes), name=options.name or target.name)
+    wanted = layout.paths(asked, version=layouts.version_of(form.layout)) if isinstance(layout, layouts.Writing) else None
+    if wanted is None or wanted == names:
+        return names
+    if target.in_place and wanted[0] != names[0]:
+        raise LayoutError(f"layout: {form.layout} wants the base at {wanted[0]!r}, and it stays at {names[0]!r}; name a new target (a copy)")
+    if options.names is not None:
+        raise OptionError(f"names: {form.layout} wants {', '.join(wanted)}; leave names out")
+    return wanted
 
 
 def choose_names(n_levels: int, base_path: str | None, options: BuildOptions) -> tuple[str, ...]:

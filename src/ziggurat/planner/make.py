@@ -73,6 +73,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
     if base == "verbatim" and info.array.shards is not None:
         shards[0] = info.array.shards
     names = choices.choose_names(len(shapes), info.path if target.in_place else None, options)
+    names = choices.placed_names(names, form, frame.axes, target, options)
     levels = _levels(frame, row, ladder, chunks, shards, dtype, names) if not windows else _resampled(frame, row, windows, chunks, shards, dtype, names)
     plan = BuildPlan(
         source=info.location,

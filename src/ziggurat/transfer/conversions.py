@@ -14,21 +14,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from ziggurat import storage
-from ziggurat.chunkio import ArraySpec, ByteStore, FileStore, array_documents
+from ziggurat.chunkio import ByteStore, FileStore, array_documents
 from ziggurat.conversion import Change, Hierarchy
 from ziggurat.conversion.across import ConversionPlan, NodeWrite
 from ziggurat.conversion.tree import NAMES
 from ziggurat.journal import FOLDER, Journal
-from ziggurat.layouts import LAYOUTS, Layout, SmallArray
+from ziggurat.layouts import LAYOUTS, Layout
 from ziggurat.locking import locked
 from ziggurat.model import JSON
 from ziggurat.node import FileNode, dumps, named_place
 from ziggurat.problems import LayoutError, OptionError, Problem, StorageError, TargetExists, UnsupportedError
+from ziggurat.storage.small import small_spec, write_files, write_small_arrays
 from ziggurat.transfer.copies import stale_copies_above, with_fresh_copies
 from ziggurat.transfer.copying import Opened, batches, run
 from ziggurat.transfer.folder import Folder, Watch, nothing, read_documents
@@ -199,7 +197,7 @@ def _documents(plan: ConversionPlan, before: Hierarchy, root: Path | None) -> tu
     n5 = {} if root is None else {write.path: _n5_document(root, write.path) for write in plan.nodes if plan.container == "n5"}
     there = {_key(path, "attributes.json"): document for path, document in n5.items()}
     for path, small in plan.arrays.items():
-        written |= {f"{path}/{name}": document for name, document in array_documents(_spec(small, plan)).items()}
+        written |= {f"{path}/{name}": document for name, document in array_documents(small_spec(small, _zarr_format(plan))).items()}
     for write in plan.nodes:
         written |= node_documents(write, plan, {**before, **there})
     documents = {key: value for key, value in written.items() if isinstance(value, Mapping)}
@@ -267,18 +265,6 @@ def _split(key: str) -> tuple[str, str]:
 # --- small arrays and files
 
 
-def _spec(small: SmallArray, plan: ConversionPlan) -> ArraySpec:
-    if any(isinstance(value, str) for value in small.values):
-        raise UnsupportedError(f"coordinates {small.dimension!r}: words are not written as an array; convert to a layout that needs no coordinates")
-    n = len(small.values)
-    zarr_format: Literal[2, 3] = 2 if plan.container == "zarr2" else 3
-    fill: JSON = "NaN" if np.dtype(small.dtype).kind == "f" else 0
-    return ArraySpec(
-        (n,), np.dtype(small.dtype), (max(n, 1),), fill_value=fill, dimension_names=(small.dimension,), zarr_format=zarr_format,
-        separator="." if zarr_format == 2 else "/", attributes=small.attributes,
-    )  # fmt: skip
-
-
 def without_present(opened: Opened, plan: ConversionPlan) -> ConversionPlan:
     """Returns a plan in place without the small arrays that are there already. Raises LayoutError for one that says something else."""
     missing = {}
@@ -295,15 +281,12 @@ def write_small(store: ByteStore, plan: ConversionPlan) -> None:
     """Writes the small arrays and the files of a plan."""
     if plan.arrays and plan.container == "n5":
         raise UnsupportedError(f"{plan.to}: coordinates are not written in N5; take a Zarr container")
-    for path, small in plan.arrays.items():
-        spec = _spec(small, plan)
-        values = np.asarray(small.values, spec.dtype)
-        writer = storage.create_array(store, path, spec, write_empty=True)
-        if len(values):
-            writer.write((0,), np.ascontiguousarray(values))
-    for key, content in plan.files.items():
-        data = content.encode("utf-8") if isinstance(content, str) else dumps(content, key)
-        store.put(key, [data])
+    write_small_arrays(store, "", plan.arrays, _zarr_format(plan))
+    write_files(store, "", plan.files)
+
+
+def _zarr_format(plan: ConversionPlan) -> int:
+    return 2 if plan.container == "zarr2" else 3
 
 
 # --- a new store
