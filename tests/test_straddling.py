@@ -159,7 +159,7 @@ class Stop(Exception):
 @pytest.mark.parametrize(
     "options", [{"chunks": 8}, {"chunks": 8, "shards": 16}, {"chunks": (10, 70, 50), "factors": (3, 1, 1)}], ids=["plain", "shards", "joined"]
 )
-@pytest.mark.parametrize("n", [1, 20, 50])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.prove), 20, pytest.param(50, marks=pytest.mark.prove)])
 def test_a_stopped_build_goes_on_in_either_way_and_ends_in_the_same_bytes(tmp_path, n, options):
     base = SMALL
     in_place(tmp_path / "w" / "g.zarr", base, (10,) * 3, **options)

@@ -57,7 +57,7 @@ def test_what_equality_tells(base: Array, make: Callable[[Array], Array], name: 
     assert found.first == (first,) * base.ndim
 
 
-@pytest.mark.parametrize("base", [PHOTO, VOLUME], ids=["photo", "volume"])
+@pytest.mark.parametrize("base", [pytest.param(PHOTO, id="photo"), pytest.param(VOLUME, id="volume", marks=pytest.mark.prove)])
 @pytest.mark.parametrize(
     ("make", "first", "step"),
     [
