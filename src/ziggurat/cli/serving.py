@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ziggurat.cli.talk import Command, Talk, common, data, data_json, gathered
+from ziggurat.cli.talk import Command, Talk, common, data, data_json, gathered, optioned
 
 _OPTIONS = (
     click.option("--host", default="127.0.0.1", metavar="NAME", help="Where to listen; only this machine can see 127.0.0.1."),
@@ -17,12 +17,6 @@ _OPTIONS = (
     click.option("--layout", metavar="ID", help="Read the places as this layout, such as ome-zarr@0.4."),
     click.option("--allow-links", is_flag=True, help="Follow link files and symbolic links that leave the folder; never to a URL."),
 )
-
-
-def _serving(command: Any) -> Any:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(
@@ -38,7 +32,7 @@ def _serving(command: Any) -> Any:
 @click.argument("sources", metavar="PLACE...", nargs=-1, required=True)
 @click.option("--3d", "in_3d", is_flag=True, help="Open neuroglancer on the first one (extra '3d').")
 @click.option("--no-open", is_flag=True, help="Only print the address.")
-@_serving
+@optioned(_OPTIONS)
 @common
 @gathered
 def view(said: Mapping[str, Any]) -> None:
@@ -70,7 +64,7 @@ def view(said: Mapping[str, Any]) -> None:
 )
 @click.argument("sources", metavar="PLACE...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="The addresses as one JSON document, in one go.")
-@_serving
+@optioned(_OPTIONS)
 @common
 @gathered
 def serve(said: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ziggurat.cli import words
-from ziggurat.cli.talk import Command, Talk, common, data, gathered
+from ziggurat.cli.talk import Command, Talk, common, data, gathered, optioned
 from ziggurat.problems import OptionError
 
 if TYPE_CHECKING:
@@ -72,12 +72,6 @@ _OPTIONS = (
 )
 
 
-def _drawing(command: Any) -> Any:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 def _opened(said: Mapping[str, Any]) -> Pyramid:
     from ziggurat.pyramid import open as open_pyramid
 
@@ -117,7 +111,7 @@ def draw(pyramid: Pyramid, said: Mapping[str, Any], *, most: tuple[int, int] | N
     ),
 )
 @click.argument("source", metavar="PLACE")
-@_drawing
+@optioned(_OPTIONS)
 @common
 @gathered
 def show(said: Mapping[str, Any]) -> None:
@@ -148,7 +142,7 @@ def show(said: Mapping[str, Any]) -> None:
 )
 @click.argument("source", metavar="PLACE")
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
-@_drawing
+@optioned(_OPTIONS)
 @click.option("--sheet", is_flag=True, help="Every level at one size, in rows from the base on.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE, if it is there.")
 @common

@@ -143,6 +143,17 @@ def gathered(function: Callable[[Mapping[str, Any]], int | None]) -> Callable[..
     return functools.update_wrapper(_gather, function)
 
 
+def optioned(options: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Returns the decorator that adds options to a command, in their order."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def common(command: F) -> F:
     """Adds `--quiet`, `--debug` and `--help`, which every command has, to a command; they fill the run's `Talk`."""
 

@@ -25,6 +25,8 @@ COLORMAPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 CHANNELS = ("00ff00", "ff00ff", "00ffff", "ffff00", "ff0000", "0000ff", "ffffff", "ff8000")
 """Colours of channels that nothing else is said of, in order."""
+LIGHT = ("ff0000", "00ff00", "0000ff")
+"""Colours of the channels of a photograph."""
 
 
 def colour_of(text: str) -> RGB:

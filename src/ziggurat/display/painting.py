@@ -42,6 +42,17 @@ class Look:
     nodata: complex | None = field(default=None)
     """The value that stands for a missing sample, beside NaN."""
 
+    def limits_of(self, i: int) -> tuple[float, float]:
+        """Returns the limits of a channel, those of 8 bits where none are said."""
+        said = self.channels[i].limits if i < len(self.channels) else None
+        return said or (0.0, 255.0)
+
+    def colour_of(self, i: int) -> colours.RGB | None:
+        """Returns the colour of a channel: red, green, blue and white in turn for `rgb`, else as said; None where nothing is."""
+        if self.rgb:
+            return colours.colour_of((*colours.LIGHT, "ffffff")[i % 4])
+        return self.channels[i].colour if i < len(self.channels) else None
+
 
 def paint(samples: AnyArray, look: Look) -> Painted:
     """Returns a picture of samples of shape (rows, columns), or (channels, rows, columns).

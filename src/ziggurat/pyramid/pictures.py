@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ziggurat.display import contrast, png
-from ziggurat.display.colours import CHANNELS, colour_of
+from ziggurat.display.colours import CHANNELS, LIGHT, colour_of
 from ziggurat.display.painting import Channel, Look, Painted, paint
 from ziggurat.display.planes import Plane, choose_plane
 from ziggurat.model import JSON
@@ -25,7 +25,6 @@ N_SAMPLES = 2**28
 _N_FOR_LIMITS = 2**22
 _UPWARDS = ("lat", "latitude", "northing")
 """Axes whose larger coordinates are drawn above, as on a map."""
-_LIGHT = ("FF0000", "00FF00", "0000FF")
 _GAP = 8
 
 
@@ -111,7 +110,7 @@ def look_of(pyramid: Pyramid, level: LevelView, view: View) -> Look:
     plane = plane_of(pyramid, measured, view)
     n = 1 if plane.channel is None else measured.shape[plane.channel]
     said = [] if measured is level and level.index else _channels(pyramid, plane, n)
-    if dtype == np.uint8 and n in (3, 4) and view.limits is None and [text for text, _ in said[:3]] in ([], list(_LIGHT)):
+    if dtype == np.uint8 and n in (3, 4) and view.limits is None and [text.lower() for text, _ in said[:3]] in ([], list(LIGHT)):
         return replace(look, rgb=True)
     if view.limits is not None:
         found = [view.limits] * n
@@ -121,7 +120,7 @@ def look_of(pyramid: Pyramid, level: LevelView, view: View) -> Look:
         found = [limits for _, limits in said if limits is not None]
     else:
         found = _measured(pyramid, measured, view, n)
-    texts = [text for text, _ in said] or (list(_LIGHT) if n == 3 and pyramid.levels[0].dtype == np.uint8 else list(CHANNELS))
+    texts = [text for text, _ in said] or (list(LIGHT) if n == 3 and pyramid.levels[0].dtype == np.uint8 else list(CHANNELS))
     colours = [colour_of(texts[i % len(texts)]) if n > 1 else None for i in range(n)]
     return replace(look, channels=tuple(Channel(limits, colour) for limits, colour in zip(found, colours, strict=True)))
 

@@ -31,10 +31,7 @@ def state_of(shown: Shown, root: str) -> dict[str, JSON]:
         return _state(dimensions, position, [{"type": "segmentation", "source": source, "name": shown.name}], "4panel" if len(order) == 3 else "xy")
     n = 1 if plane.channel is None else base.shape[plane.channel]
     for i in range(n):
-        said = look.channels[i] if i < len(look.channels) else None
-        limits: list[JSON] = list(said.limits) if said is not None and said.limits is not None else [0.0, 255.0]
-        default = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))[i % 4] if look.rgb else (255, 255, 255)
-        colour = said.colour if said is not None and said.colour is not None else default
+        limits, colour = look.limits_of(i), look.colour_of(i) or (255, 255, 255)
         layer: dict[str, JSON] = {
             "type": "image", "source": source, "name": f"{shown.name} {i}" if n > 1 else shown.name, "blend": "additive", "opacity": 1, "shader": _SHADER,
             "shaderControls": {"normalized": {"range": limits, "window": limits}, "color": f"#{colour[0]:02x}{colour[1]:02x}{colour[2]:02x}"},

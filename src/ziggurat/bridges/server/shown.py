@@ -128,11 +128,9 @@ class Shown:
         channels: list[JSON] = []
         n = 1 if plane.channel is None else pyramid.levels[0].shape[plane.channel]
         for i in range(n):
-            said = look.channels[i] if i < len(look.channels) else None
-            low, high = said.limits if said is not None and said.limits is not None else (0.0, 255.0)
-            colour = (255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255)[3 * (i % 4) :][:3] if look.rgb else said.colour if said else None
+            colour = look.colour_of(i)
             label = names[i] if i < len(names) else None
-            channels.append({"label": str(label) if label else f"channel {i}", "limits": [low, high], "colour": list(colour) if colour else None})
+            channels.append({"label": str(label) if label else f"channel {i}", "limits": look.limits_of(i), "colour": colour})
         levels: list[JSON] = []
         for level in pyramid.levels:
             place: dict[str, JSON] = {"scale": level.scale, "translation": level.translation}
@@ -165,28 +163,25 @@ def shown_of(sources: Sequence[object], cache: ChunkCache, *, layout: str | None
 
 
 def _named(source: object, layout: str | None, allow_links: bool) -> Iterator[tuple[str, str, Callable[[], Pyramid]]]:
+    if isinstance(source, Pyramid):
+        yield _title(source), source.location, lambda: source
+        return
     if isinstance(source, Collection):
         yield from _members(source)
         return
-    if not isinstance(source, Pyramid):
+    try:
+        first = open_pyramid(source, layout=layout, allow_links=allow_links)
+    except (NotFound, OptionError) as error:
         try:
-            first = open_pyramid(source, layout=layout, allow_links=allow_links)
-        except (NotFound, OptionError):
-            try:
-                members = open_collection(source, layout=layout, allow_links=allow_links)
-            except NotFound:
-                members = None
-            if members is None:
-                raise
-            yield from _members(members)
-            return
-    else:
-        first = source
-    for pyramid in (first, *first.siblings) if not isinstance(source, Pyramid) else (first,):
+            members = open_collection(source, layout=layout, allow_links=allow_links)
+        except NotFound:
+            raise error from None
+        yield from _members(members)
+        return
+    for pyramid in (first, *first.siblings):
         yield _title(pyramid), pyramid.location, lambda pyramid=pyramid: pyramid  # type: ignore[misc]
-    if not isinstance(source, Pyramid):
-        with contextlib.suppress(NotFound):
-            yield from _members(open_collection(source, layout=layout, allow_links=allow_links))
+    with contextlib.suppress(NotFound):
+        yield from _members(open_collection(source, layout=layout, allow_links=allow_links))
 
 
 def _members(collection: Collection) -> Iterator[tuple[str, str, Callable[[], Pyramid]]]:

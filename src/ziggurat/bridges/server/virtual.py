@@ -23,7 +23,6 @@ Form = Literal["v3", "v2", "v3-safe", "v2-safe"]
 FORMS: tuple[Form, ...] = ("v3", "v2", "v3-safe", "v2-safe")
 _MAX_CHUNK = 2**20
 """Bytes: larger chunks are served in parts."""
-_LIGHT = ("FF0000", "00FF00", "0000FF", "FFFFFF")
 _KEY = re.compile(r"(0|[1-9][0-9]{0,3})/(?:(zarr\.json)|(\.zarray|\.zattrs)|c/([0-9/]{1,200})|([0-9.]{1,200}))")
 _LENGTHS = """angstrom attometer centimeter decimeter exameter femtometer foot gigameter hectometer inch kilometer megameter meter micrometer mile
 millimeter nanometer parsec petameter picometer terameter yard yoctometer yottameter zeptometer zettameter"""
@@ -171,14 +170,10 @@ def _omero(shown: Shown, form: Form) -> dict[str, JSON]:
     is_bool = pyramid.levels[0].dtype.kind == "b"
     channels: list[JSON] = []
     for i in range(min(n, 256)):
-        said = look.channels[i] if i < len(look.channels) else None
-        low, high = said.limits if said is not None and said.limits is not None else (0.0, 255.0)
-        if is_bool and form.endswith("-safe"):
-            low, high = 0.0, 255.0
-        colour = said.colour if said is not None else None
-        text = _LIGHT[i % 4] if look.rgb else "FFFFFF" if colour is None else f"{colour[0]:02X}{colour[1]:02X}{colour[2]:02X}"
+        low, high = (0.0, 255.0) if is_bool and form.endswith("-safe") else look.limits_of(i)
+        red, green, blue = look.colour_of(i) or (255, 255, 255)
         window: dict[str, JSON] = {"start": low, "end": high, "min": low, "max": high}
-        channels.append({"active": i < 8, "color": text, "label": f"channel {i}", "window": window})
+        channels.append({"active": i < 8, "color": f"{red:02X}{green:02X}{blue:02X}", "label": f"channel {i}", "window": window})
     return {"channels": channels, "rdefs": {"model": "color" if n > 1 else "greyscale"}}
 
 
