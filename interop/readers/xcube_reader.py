@@ -17,9 +17,6 @@ def main(path: Path) -> None:
     for index in range(opened.num_levels):
         dataset = opened.get_dataset(index)
         image = next(variable for variable in dataset.data_vars.values() if variable.ndim >= 2)
-        if "_FillValue" in image.encoding:
-            # xarray takes the fill value of Zarr v2 for "no value", and makes floats of integers
-            image = image.fillna(image.encoding["_FillValue"]).astype(image.encoding["dtype"])
         axes = list(map(str, image.dims))
         units = [image.coords[dim].attrs.get("units") for dim in axes]
         held = {dim: image.coords[dim].values.tolist() for dim in axes}

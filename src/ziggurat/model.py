@@ -79,6 +79,11 @@ class ArrayInfo:
     """What the driver needs where the array has no document of its own at its path (a scale of a precomputed volume, a page of a TIFF)."""
 
     @property
+    def is_zero_filled(self) -> bool:
+        """True when the fill value is zero, or there is none."""
+        return self.fill_value is None or self.fill_value in (0, [0, 0], (0, 0))
+
+    @property
     def ndim(self) -> int:
         return len(self.shape)
 

@@ -43,8 +43,8 @@ class ChunkArray:
         self._prefix = f"{self._path}/" if self._path else ""
         self._document = dict(document)  # a plain one pickles
         self._zarr_format = zarr_format
-        self._write_empty = write_empty
         self._facts = facts = array_facts(document, zarr_format)
+        self._write_empty = write_empty or facts.fill_is_null  # what is not stored is undefined then
         self._encode, self._decode = encoder(facts), decoder(facts)
         self._swap = facts.big_endian
         self._get = bounded_get(store, stored_limit(facts.chunk_bytes))
@@ -197,7 +197,12 @@ class ChunkArray:
         return self.put_encoded(index, data)
 
     def put_encoded(self, index: Index, data: Buffer | None) -> int:
-        """Stores bytes that are encoded already (see `same_encoding`); None says that the chunk is not stored. Returns their number."""
+        """Stores bytes that are encoded already (see `same_encoding`); None says that the chunk is not stored. Returns their number.
+
+        Where the document has no fill value, a chunk that is not stored holds nothing that is defined: zeros are stored then.
+        """
+        if data is None and self._facts.fill_is_null:
+            data = self._encode(np.full(self._facts.chunks, self._facts.fill, self._facts.dtype))
         if self._shards is not None:
             self._shards.write(index, data)
         elif data is not None:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ziggurat import layouts
 from ziggurat.conversion.series import axis_rank
-from ziggurat.conversion.stored import Original, Stored, stored_in
+from ziggurat.conversion.stored import Original, Stored, stored_in, unmasked
 from ziggurat.conversion.transpose import Permutation, permutation
 from ziggurat.conversion.tree import join, parent_of
 from ziggurat.conversion.unsaid import unsaid
@@ -265,6 +265,9 @@ class _Conversion:
         original = Original(level.path, level.array, here.array_document, here.container if level.array.driver in ("zarr", "n5") else None)
         separator = self.layout.separator(self.version) if isinstance(self.layout, Nesting) else None
         stored = stored_in(self.container, original, names=names, separator=separator, order=order)
+        if self.container == "zarr2" and self.layout.name in layouts.OF_XARRAY and not self.wish.in_place:
+            of_xarray = self.reader.name in layouts.OF_XARRAY and original.container == "zarr2"
+            stored = stored if of_xarray else unmasked(stored, original, here.attributes.get("_FillValue") if here.kind == "array" else None)
         self.notes += stored.problems
         return Move(level.path, path, "stays" if self.wish.in_place else stored.how, level, stored, order)
 

@@ -6,6 +6,7 @@ decoded and encoded again. Source: formats.md 2.6, 4.1; the core specifications 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from typing import Literal
 from ziggurat.conversion.arrays import DATA_TYPES, array_to_v3, separator_of
 from ziggurat.conversion.transpose import Permutation, transposed_array
 from ziggurat.conversion.tree import NOTHING, TreeNode
+from ziggurat.layouts.coordinates import number_of
 from ziggurat.model import JSON, ArrayInfo
 from ziggurat.node import ARRAY_KEYS, Container, parse_array_document, parse_n5_document
 from ziggurat.problems import Problem, UnsupportedError
@@ -71,6 +73,34 @@ def stored_in(
         problems.clear()
         document = _fresh(container, _reordered(array.info, order), names, separator or "/", array.path)
     return Stored(document, container, how, _parsed(container, document, names, array.path), tuple(problems))
+
+
+def unmasked(stored: Stored, array: Original, missing: JSON) -> Stored:
+    """Returns an array of Zarr v2 whose fill value is that of missing samples, and null where none are.
+
+    xarray takes the fill value of Zarr v2 for `_FillValue`: zeros of an image would become missing, and integers floats. A value that is not zero was
+    chosen, as far as Zarr v2 tells; Zarr v3 demands one. With null nothing that is not stored is defined, so every chunk is to be stored.
+
+    Parameters
+    ----------
+    missing
+        The array's attribute `_FillValue`, None when it has none.
+    """
+    value = array.info.fill_value
+    chosen = value == "NaN" or (array.container == "zarr2" and not array.info.is_zero_filled)
+    fill = _number(missing) if missing is not None else None
+    fill = value if fill is None and chosen else fill
+    return replace(stored, document={**stored.document, "fill_value": fill}, info=replace(stored.info, fill_value=fill))
+
+
+def _number(missing: JSON) -> JSON:
+    if not isinstance(missing, str):
+        return missing if isinstance(missing, (int, float)) else None
+    try:
+        number = number_of(missing)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 
 def _verbatim(

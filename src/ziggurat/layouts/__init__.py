@@ -56,6 +56,7 @@ from ziggurat.problems import LayoutError, NotFound, OptionError, Problem
 
 __all__ = [
     "LAYOUTS",
+    "OF_XARRAY",
     "RULES",
     "Choice",
     "Collecting",
@@ -111,6 +112,9 @@ LAYOUTS: tuple[Layout, ...] = (
     undeclared.BARE,
 )
 """Every layout; among equally strong evidence the earlier one comes first, so the more special stands before the more general."""
+
+OF_XARRAY = ("datatree", "geozarr", "geozarr-early", "geozarr-tms", "itk", "ndpyramid", "xcube")
+"""Layouts of the xarray world: a group is a dataset, and the fill value of a Zarr v2 array is its `_FillValue`."""
 
 _STRENGTHS: tuple[Strength, ...] = ("declared", "named", "inferred")
 Choice: TypeAlias = "int | str | Callable[[Multiscale], bool]"

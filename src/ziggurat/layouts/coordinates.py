@@ -7,7 +7,9 @@ Source: formats.md 5, 6; maths.md 3.1; CF conventions 5, 8.1.
 
 from __future__ import annotations
 
+import base64
 import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -41,6 +43,22 @@ class Rules(NamedTuple):
     """A coordinate cannot be used."""
     irregular: str
     """A coordinate is no straight line."""
+
+
+def number_of(text: str) -> float:
+    """Returns the number that a text spells, or that xarray has written as base64 of its eight bytes. Raises ValueError.
+
+    >>> number_of("-1.5"), number_of("AAAAAADAc8A=")
+    (-1.5, -316.0)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        data = base64.b64decode(text, validate=True)
+        if len(data) != 8:
+            raise ValueError(f"{text!r} is no number") from None
+        number: float = struct.unpack("<d", data)[0]
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ziggurat import geometry, reductions
+from ziggurat import geometry, layouts, reductions
 from ziggurat.model import JSON, Axis, SourceInfo
 from ziggurat.planner import choices
 from ziggurat.planner.beside import Beside, check_broadcasts, chosen_min_valid, described_weights, plan_vectors, weighing_of
@@ -102,7 +102,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         levels=levels,
         passes=(),
         codecs=options.codecs,
-        fill_value=_fill_value(info, form),
+        fill_value=_fill_value(info, target, options, form, dtype),
         write_empty=options.write_empty,
         residual_base=_residual(row, levels, options),
         array_geometry=options.array_geometry,
@@ -203,9 +203,21 @@ def _base(info: SourceInfo, target: Target, options: BuildOptions, form: Form, c
     return "verbatim" if target.verbatim and same and options.codecs is None and options.shards in (None, info.array.shards) else "encoded"
 
 
-def _fill_value(info: SourceInfo, form: Form) -> JSON:
+def _fill_value(info: SourceInfo, target: Target, options: BuildOptions, form: Form, dtype: np.dtype[np.generic]) -> JSON:
+    """Returns the fill value of what is written: the base's own, or 0.
+
+    In Zarr v2 xarray takes it for `_FillValue`, so a layout of its world has the value of missing samples there, and null where there is none: zeros
+    would be read as missing, and integers as floats.
+    """
     value = info.array.fill_value if info.array.zarr_format else 0
-    return 0 if value is None and form.zarr_format == 3 else value
+    if form.zarr_format == 3:
+        return 0 if value is None else value
+    if target.in_place or form.layout.partition("@")[0] not in layouts.OF_XARRAY:
+        return value
+    nodata = choices.checked_nodata(info, dtype, options)
+    if nodata is not None:
+        return nodata if math.isfinite(nodata) else str(np.float64(nodata)).replace("nan", "NaN").replace("inf", "Infinity")
+    return None if info.array.is_zero_filled else value
 
 
 def _levels(

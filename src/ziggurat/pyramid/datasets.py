@@ -7,8 +7,6 @@ Nothing but coordinates of dimensions is read. Source: CF conventions 4, 5.6, 7.
 
 from __future__ import annotations
 
-import base64
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,7 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from ziggurat import geometry, layouts
-from ziggurat.layouts.coordinates import plain_name, unpacked
+from ziggurat.layouts.coordinates import number_of, plain_name, unpacked
 from ziggurat.model import JSON, ArrayInfo, Level, Multiscale
 from ziggurat.node import ARRAY_KEYS, Node
 from ziggurat.problems import DocumentError, NotFound, StorageError, UnsupportedError
@@ -30,8 +28,6 @@ from ziggurat.pyramid.georeferences import grid_mapping, horizontal_attributes, 
 if TYPE_CHECKING:
     from ziggurat.pyramid.levels import LevelView, Pyramid
 
-FAMILY = ("datatree", "geozarr", "geozarr-early", "geozarr-tms", "itk", "ndpyramid", "xcube")
-"""Layouts of the xarray world: a group is a dataset, and the fill value of a Zarr v2 array is its `_FillValue`."""
 AGREES = 1e-3
 """Of a step: what a stored coordinate may differ from the place that the layout tells, by rounding."""
 _STRUCTURE = frozenset({"_ARRAY_DIMENSIONS", "zarr_conventions"})
@@ -175,7 +171,7 @@ def _head(level: Level) -> str:
 def is_grouped(multiscale: Multiscale) -> bool:
     """True where each level lies in a group of its own."""
     heads = [_head(level) for level in multiscale.levels]
-    return multiscale.layout.partition("@")[0] in FAMILY if len(heads) == 1 else len(set(heads)) == len(heads)
+    return multiscale.layout.partition("@")[0] in layouts.OF_XARRAY if len(heads) == 1 else len(set(heads)) == len(heads)
 
 
 def _group_of(pyramid: Pyramid, view: LevelView, decoding: Decoding) -> _Group:
@@ -311,24 +307,15 @@ def _fill_value(info: ArrayInfo, stated: object, dtype: np.dtype[np.generic], de
     """Returns what stands for missing samples: the attribute, which xarray writes as base64 for floats in Zarr v3; else the array's own in v2."""
     as_mask = decoding.use_zarr_fill_value_as_mask
     if as_mask is None:
-        as_mask = info.zarr_format == 2 and layout.partition("@")[0] in FAMILY
+        as_mask = info.zarr_format == 2 and layout.partition("@")[0] in layouts.OF_XARRAY
     value = stated if stated is not None else (info.fill_value if as_mask else None)
     if value is None or dtype.kind not in "biufc":
         return None
     try:
-        number = _base64(value) if isinstance(value, str) and dtype.kind == "f" else value
+        number = number_of(value) if isinstance(value, str) and dtype.kind == "f" else value
         return np.dtype(dtype).type(number)
-    except (TypeError, ValueError, OverflowError, struct.error):
+    except (TypeError, ValueError, OverflowError):
         return None  # a fill value that is no number of this type marks no sample
-
-
-def _base64(text: str) -> float:
-    """Returns the number that a text spells, or that xarray has written as base64 of its eight bytes."""
-    try:
-        return float(text)
-    except ValueError:
-        number: float = struct.unpack("<d", base64.standard_b64decode(text))[0]
-        return number
 
 
 # --- where the samples lie ---------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ class ZarrArray:
         self._made_of = (store, path, dict(document), zarr_format, writable, write_empty)
         self._store = store
         self._path = path.strip("/")
+        write_empty = write_empty or document.get("fill_value") is None  # what is not stored is undefined then
         self._array = _opened(store, self._path, zarr_format, writable=writable, write_empty=write_empty)
         dtype = np.dtype(self._array.dtype)
         if dtype.hasobject or dtype.kind not in "biufcmM":

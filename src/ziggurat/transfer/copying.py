@@ -116,6 +116,28 @@ def _copies(opened: Opened, move: Move, target: ByteStore, prefix: str) -> Itera
     n_each = max(1, BATCH_BYTES // max(1, int(np.prod(info.write_unit)) * max(1, info.itemsize)))
     while some := tuple(itertools.islice(pairs, n_each)):
         yield _Copy(store, target, some)
+    if move.stored.info.fill_value is None and document.get("fill_value") is not None:  # what is not stored is defined in the source alone
+        writer = open_writer(target, f"{prefix}{move.target}", move.stored.document, move.stored.container)
+        block = np.full(writer.chunks, fill_scalar(document.get("fill_value"), writer.dtype))
+        indices = chunk_indices(info.shape, info.chunks)
+        while few := tuple(itertools.islice(indices, n_each)):
+            yield _Fill(store, tuple((f"{start}{chunk_key(document, container, index)}", index) for index in few), writer, block)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fill:
+    """Stores the chunks that the source does not have."""
+
+    store: ByteStore
+    chunks: tuple[tuple[str, Index], ...]
+    writer: ChunkWriter
+    block: AnyArray
+
+    def __call__(self) -> int:
+        missing = [index for key, index in self.chunks if self.store.size(key) is None]
+        for index in missing:
+            self.writer.write(index, self.block)
+        return len(missing)
 
 
 @dataclass(frozen=True, slots=True)
