@@ -21,6 +21,7 @@ class Promise:
     open: str = ""
 
 
+PARTS = "tests/test_parts.py::"
 KILLS = "tests/test_kills.py::"
 STORES = "tests/test_builder_stores.py::"
 SERVERS = "tests/storage/test_servers.py::"
@@ -60,6 +61,7 @@ PROMISES = (
         (
             f"{JOURNAL}test_other_options_or_another_source_are_refused_until_the_old_build_is_gone",
             f"{STORES}test_other_options_are_refused_until_the_old_build_is_gone",
+            f"{PARTS}test_changed_options_and_sources_are_refused",
         ),
     ),
     Promise(
@@ -143,6 +145,19 @@ PROMISES = (
         (f"{CORRUPT}test_every_flipped_bit_is_caught_with_crc32c",),
         "",
         "digests per level that `check` verifies are not there",
+    ),
+    Promise(
+        "R16",
+        "Parts of a build (`--part 7/100`, then `--finish`) may be any number, come in any order, twice, and be killed: the bytes are those of one build.",
+        (
+            f"{PARTS}test_parts_in_any_order_some_twice_some_stopped",
+            f"{PARTS}test_parts_are_beside_one_another_and_alone_beside_none",
+            f"{PARTS}test_some_parts_in_processes_that_are_killed",
+            f"{PARTS}test_a_hundred_parts_in_processes_that_are_killed",
+            f"{PARTS}test_machines_with_other_cores_and_memory_go_on_with_the_plan_that_was_begun",
+        ),
+        "125 runs of a hundred parts each, plain and sharded, killed at random times (`make prove`)",
+        "several machines are several processes of one, and a plan that is fitted to another machine",
     ),
     Promise(
         "S1",

@@ -3,6 +3,7 @@
 Everything lies in the target under `.ziggurat/`, whatever store that is, and is gone when the build is published:
 
     .ziggurat/lock                      held while a build runs
+    .ziggurat/parts/<number>-of-<n>     held while a part of a build runs
     .ziggurat/<fingerprint>/plan.json   the plan, for people; a build was begun when it is there
     .ziggurat/<fingerprint>/roots/...   an object per finished root: a line of JSON (with how many samples of which level are not proven, where
                                         there are any), then what the root's parent gets from it, raw
@@ -65,10 +66,13 @@ class Journal:
         """Path of the journal's folder inside its store."""
         return self._prefix
 
-    def open(self, plan_text: str) -> None:
-        """Begins, or goes on: from here on `stash` knows what is finished. Raises StorageError."""
+    def open(self, plan_text: str, *, shared: bool = False) -> None:
+        """Begins, or goes on: from here on `stash` knows what is finished. Raises StorageError.
+
+        `shared`: others may begin the same build at this moment, so notes without a plan are theirs when a plan is there after them.
+        """
         plan = f"{self._prefix}/{PLAN}"
-        self.resumed = self._store.get(plan) is not None
+        self.resumed = self._store.get(plan) is not None or (shared and bool(self._store.keys(f"{self._prefix}/roots")) and self._store.get(plan) is not None)
         if self.resumed:
             keys = self._store.keys(self._prefix)
             self._listed = frozenset(key for key in keys if key.startswith(f"{self._prefix}/roots/"))
@@ -77,7 +81,8 @@ class Journal:
                     session, _, n = bytes(self._store.get(key) or b"").decode(errors="replace").rpartition(" ")
                     self._synced[session] = int(n) if n.isdecimal() else 0
             return
-        self.forget()
+        if not shared or self._store.keys(f"{self._prefix}/roots"):
+            self.forget()
         self._listed, self._synced = frozenset(), {}
         _put_synced(self._documents, plan, plan_text.encode())
 
@@ -123,6 +128,12 @@ class Journal:
                 self._mark()
             finally:
                 self._syncing.release()
+
+    def mark(self) -> None:
+        """Returns when all that was finished is on the disk and another machine may count on it, too. Raises StorageError."""
+        if self._sync and self._last:
+            with self._syncing:
+                self._mark()
 
     def _mark(self) -> None:
         """Syncs, and says up to which root: chunks of roots that have a serial by now were stored before."""

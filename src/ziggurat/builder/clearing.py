@@ -20,6 +20,11 @@ _ROOT = (".zmetadata", "zarr.json", ".zattrs", ".zgroup", ".zarray")
 """Documents that make a group seen; removed first, so that no reader sees a group with some of its chunks."""
 
 
+def is_clearing(home: TargetStore) -> bool:
+    """True when a build was stopped while it removed what it replaces. Raises StorageError."""
+    return home.size(_MARK) is not None
+
+
 def clear_old(site: Site, destination: Destination) -> None:
     """Removes what a build replaces in a store that cannot move things aside; goes on where an earlier run was stopped doing so.
 

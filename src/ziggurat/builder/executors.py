@@ -40,7 +40,8 @@ class Sent:
 class Sending:
     """Sends groups of roots to the workers of an executor, a bounded number at a time, and makes the levels above from their stashes."""
 
-    def __init__(self, work: Work, job: Job, executor: Executor, journal: Journal, meter: Meter) -> None:
+    def __init__(self, work: Work, job: Job, executor: Executor, journal: Journal, meter: Meter, *, rises: bool = True) -> None:
+        self._rises = rises and work.hands_up
         self._work, self._executor, self._journal, self._meter = work, executor, journal, meter
         self._n_max = IN_FLIGHT_PER_WORKER * max(job.plan.threads, getattr(executor, "_max_workers", 0))
         self._task: Callable[[int, tuple[Index, ...]], Done]
@@ -88,7 +89,7 @@ class Sending:
     def _take(self, done: Done) -> None:
         self._work.note(done.tally)
         for root in done.roots:
-            if self._work.hands_up:
+            if self._rises:
                 self._work.hand_up(root, self._work.restored(root, self._journal.stashed(self._work.number, root)))
             self._meter.step()
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ import numpy as np
 from ziggurat import reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
-from ziggurat.builder.clearing import clear_old
+from ziggurat.builder.clearing import clear_old, is_clearing
 from ziggurat.builder.job import Job
 from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
+from ziggurat.builder.parts import Part, begun_elsewhere, check_begun, parse_part, run_part
 from ziggurat.builder.result import BuildResult
 from ziggurat.builder.run import run
 from ziggurat.builder.site import Site, n_expected, open_site, parse_codec
@@ -25,11 +27,11 @@ from ziggurat.builder.targets import Destination, check_free, find_destination, 
 from ziggurat.builder.tasks import Meter, ProgressCallback, Tally
 from ziggurat.chunkio import FileStore, TargetStore, codec_software
 from ziggurat.journal import Journal, home_of
-from ziggurat.locking import Lease, locked
+from ziggurat.locking import Lease, locked, locked_part
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, in_source_order, make_plan, source_blocks
 from ziggurat.planner.options import Missing, Nodata, Numbers, Sizes, Step, Weights
-from ziggurat.problems import PlanError, StorageError, UnsupportedError
+from ziggurat.problems import OptionError, PlanError, StorageError, UnsupportedError
 from ziggurat.reductions import Reduction
 from ziggurat.sources import Source, open_source, regrid
 
@@ -110,6 +112,8 @@ def build(
     overwrite: bool = False,
     executor: Executor | None = None,
     progress: ProgressCallback | None = None,
+    part: str | tuple[int, int] | None = None,
+    finish: bool = False,
     reduction: str | Reduction | Mapping[str, str | Reduction] | None = None,
     factors: Step | Sequence[Step] | None = None,
     levels: int | None = None,
@@ -154,6 +158,11 @@ def build(
         Any `concurrent.futures.Executor`; it is given roots of subtrees and is not shut down. None: threads of this process.
     progress
         Called after every task with a `Progress`; what it raises stops the build, which can then be resumed.
+    part
+        Make one part of the build, `"7/100"` or `(7, 100)`, and publish nothing: any number of parts, in any order, on any machines
+        that share source and target, as often as one likes.
+    finish
+        Go on where parts left off: make what they did not and the levels above, and publish.
 
     Raises
     ------
@@ -168,14 +177,24 @@ def build(
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
         level_shapes, level_scales, groups,
     )  # fmt: skip
-    opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan)
+    one = parse_part(part)
+    if one is not None and finish:
+        raise OptionError("part and finish: both were said; make the parts first, then finish once")
+    shared = one is not None or finish
+    opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan, shared=shared)
+    if finish:
+        check_begun(destination, made)
     row = reductions.resolve(made.reduction if options.reduction is None else options.reduction, [axis.name for axis in made.axes])
+    if one is not None:
+        tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, executor, progress, one)
+        result = _result(destination, made, tally, meter, time.perf_counter() - started)
+        return replace(result, part=str(one), n_tasks=n_tasks, n_waiting=n_waiting)
     tally, meter = _run(opened, destination, made, row, beside, executor, progress)
     return _result(destination, made, tally, meter, time.perf_counter() - started)
 
 
 def _planned(
-    source: object, target: object, options: BuildOptions, *, add: bool, overwrite: bool, given: BuildPlan | None = None
+    source: object, target: object, options: BuildOptions, *, add: bool, overwrite: bool, given: BuildPlan | None = None, shared: bool = False
 ) -> tuple[Source, Destination, BuildPlan, Given]:
     """Opens the source, finds the place, makes the plan (or checks the given one) and whether the place is free."""
     beside = open_given(options, given)
@@ -192,6 +211,8 @@ def _planned(
         opened = regrid(opened, in_source_order(given.transpose, given.source_chunks))
     if made.codecs is not None:
         parse_codec(made.codecs)  # before anything is written
+    if shared:
+        made = begun_elsewhere(destination, made)
     check_free(destination, made)
     return opened, destination, made, beside
 
@@ -248,10 +269,7 @@ def _run(
     opened: Source, destination: Destination, made: BuildPlan, row: Reduction, beside: Given, executor: Executor | None, progress: ProgressCallback | None
 ) -> tuple[Tally, Meter]:
     """Makes all levels, counts them and publishes."""
-    publishing.rehearse(made, destination, __version__)
-    site = open_site(destination, made, opened.info)
-    if executor is not None and site.home is None:
-        raise PlanError(f"executor: workers hand back through the target, and {destination.location} can neither list nor delete; leave executor out")
+    site = _site(opened, destination, made, executor)
     meter = Meter(made.n_tasks, progress)
     with ExitStack() as held:
         journal, lease = None, Lease()
@@ -263,11 +281,9 @@ def _run(
             if site.was_moving():  # stopped while levels went to their place: what is there is not known, so begin again
                 journal.forget()
                 journal.open(json.dumps(made.to_json(), indent=1))
-        writers = site.create()
-        readers = {k: site.reader(k) for k in site.written} if row.halo or made.is_resampled else {}
-        job = Job(made, opened, writers, row, site.home, readers, make_beside(made, beside))
+        job = _job(site, opened, row, beside)
         tally = run(job, journal=journal, executor=executor, meter=meter)
-        _count(site, writers, tally)
+        _count(site, job.writers, tally)
         if journal is not None and journal.resumed:
             site.sweep()
         if journal is not None:
@@ -284,6 +300,47 @@ def _run(
     if destination.image is not None and site.folder != site.final:  # it replaces what was there
         enlist(destination.image, made)
     return tally, meter
+
+
+def _run_one(
+    opened: Source,
+    destination: Destination,
+    made: BuildPlan,
+    row: Reduction,
+    beside: Given,
+    executor: Executor | None,
+    progress: ProgressCallback | None,
+    part: Part,
+) -> tuple[Tally, Meter, int, int]:
+    """Makes one part: chunks and notes of what is finished, beside others that do the same."""
+    site = _site(opened, destination, made, executor)
+    if site.home is None:
+        raise PlanError(f"part: parts are put together through the target, and {destination.location} can neither list nor delete; leave part out")
+    if site.folder is None and (destination.overwrite or is_clearing(site.home)):
+        raise OptionError(f"part: {destination.location} moves nothing aside, so parts cannot replace what is there; remove it first, or leave part out")
+    if site.was_moving():
+        raise PlanError(f"part: {destination.location} was being published when it was stopped; say finish=True (--finish) again")
+    with locked_part(site.home, part.number, part.n) as lease:
+        journal = Journal(site.home, made.fingerprint, sync=made.durability != "none")
+        journal.open(json.dumps(made.to_json(), indent=1), shared=True)
+        done = run_part(_job(site, opened, row, beside), part, journal=journal, executor=executor, progress=progress)
+        lease.check()
+    return done
+
+
+def _site(opened: Source, destination: Destination, made: BuildPlan, executor: Executor | None) -> Site:
+    publishing.rehearse(made, destination, __version__)
+    site = open_site(destination, made, opened.info)
+    if executor is not None and site.home is None:
+        raise PlanError(f"executor: workers hand back through the target, and {destination.location} can neither list nor delete; leave executor out")
+    return site
+
+
+def _job(site: Site, opened: Source, row: Reduction, beside: Given) -> Job:
+    """Writes the documents of the new arrays and returns all that workers need."""
+    writers = site.create()
+    readers = {k: site.reader(k) for k in site.written} if row.halo or site.plan.is_resampled else {}
+    return Job(site.plan, opened, writers, row, site.home, readers, make_beside(site.plan, beside))
 
 
 def _count(site: Site, writers: Mapping[int, object], tally: Tally) -> None:

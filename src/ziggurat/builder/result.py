@@ -9,7 +9,7 @@ from ziggurat.planner import BuildPlan, count_text, size_text, time_text
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A finished, published build."""
+    """A finished, published build; or one part of it, made and not published."""
 
     location: str
     """The group that holds the multiscale."""
@@ -30,13 +30,34 @@ class BuildResult:
     plan: BuildPlan
     unproven: tuple[int, ...] = ()
     """By level, how many samples a bound on what is carried left unproven (labels from the base), those of an interrupted run included; empty when none."""
+    part: str | None = None
+    """Such as `"7/100"`: only this part was made, nothing is published yet; the counts are of this part."""
+    n_waiting: int = 0
+    """Tasks of a part that read what other parts have not made yet: they are for the next call, or for `finish`."""
 
     def to_json(self) -> dict[str, object]:
         """Returns the facts as plain JSON values."""
-        names = ("location", "n_levels", "seconds", "written_bytes", "base_mean", "last_mean", "n_chunk_reads", "n_chunk_writes", "n_resumed", "n_tasks")
+        names = (
+            "location",
+            "n_levels",
+            "seconds",
+            "written_bytes",
+            "base_mean",
+            "last_mean",
+            "n_chunk_reads",
+            "n_chunk_writes",
+            "n_resumed",
+            "n_tasks",
+            "part",
+            "n_waiting",
+        )
         return {n: getattr(self, n) for n in names} | {"unproven": list(self.unproven), "plan": self.plan.to_json()}
 
     def __str__(self) -> str:
+        if self.part is not None:
+            waiting = f", {self.n_waiting} wait for other parts" if self.n_waiting else ""
+            work = f"part {self.part} of {self.location}: {count_text(self.n_tasks, 'task')}, {self.n_resumed} made before{waiting}"
+            return f"{work}\n{time_text(self.seconds)}, {size_text(self.written_bytes)} written; when all parts are made, say --finish (finish=True)"
         ends = (self.plan.levels[0], self.plan.levels[-1])[: self.n_levels]
         levels = " -> ".join(" x ".join(map(str, level.shape)) for level in ends)
         lines = [

@@ -62,14 +62,21 @@ def _run_pass(work: Work, job: Job, *, journal: Journal | None, executor: Execut
     """Makes every root of a pass that is not finished, and every level above."""
     groups = shard_groups(work)
     todo = [group for group in groups if not _resumed(work, group, journal, meter)]
+    run_groups(work, todo, job, journal=journal, executor=executor, meter=meter)
+
+
+def run_groups(
+    work: Work, groups: Sequence[Sequence[Index]], job: Job, *, journal: Journal | None, executor: Executor | None, meter: Meter, rises: bool = True
+) -> None:
+    """Makes groups of roots of a pass, and, where it `rises`, every level above that thereby is complete."""
     if executor is None:
-        run_threads(work, [r for group in todo for r in group], job.plan.threads, journal, meter)
+        run_threads(work, [r for group in groups for r in group], job.plan.threads, journal, meter, rises=rises)
     elif journal is None:
         raise AssertionError("an executor needs a journal: it carries what workers hand back")
     else:
         from ziggurat.builder.executors import Sending
 
-        Sending(work, job, executor, journal, meter).run(todo)
+        Sending(work, job, executor, journal, meter, rises=rises).run(groups)
 
 
 def _resumed(work: Work, group: Sequence[Index], journal: Journal | None, meter: Meter) -> bool:

@@ -326,12 +326,12 @@ def carry_parts(given: Carry | None) -> list[memoryview]:
     return [np.ascontiguousarray(a).reshape(-1).view(np.uint8).data for a in arrays]
 
 
-def one_step(work: Work, step: Step, journal: Journal | None, meter: Meter) -> None:
-    """Does a step, notes the roots that it finished, and hands up what they give."""
+def one_step(work: Work, step: Step, journal: Journal | None, meter: Meter, rises: bool) -> None:
+    """Does a step, notes the roots that it finished, and hands up what they give where the build `rises`."""
     for root, given in work.step(step):
         if journal is not None:
             journal.finish(work.number, root, carry_parts(given), work.unproven(root))
-        if given is not None:
+        if given is not None and rises:
             work.hand_up(root, given)
         meter.step()
 
@@ -350,7 +350,7 @@ def _quick_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Journal | None, meter: Meter) -> None:
+def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Journal | None, meter: Meter, *, rises: bool = True) -> None:
     """Makes roots in this process; threads take the next step from one list. Raises what the first failing one raised."""
     steps = work.steps(roots)
     todo = iter(steps)
@@ -366,7 +366,7 @@ def run_threads(work: Work, roots: Sequence[Index], n_threads: int, journal: Jou
                     work.crew.help()
                     return
                 with work.crew.at_work():
-                    one_step(work, step, journal, meter)
+                    one_step(work, step, journal, meter, rises)
         except BaseException as error:  # noqa: BLE001  carried to the caller's thread and raised there
             errors.append(error)
             stop.set()

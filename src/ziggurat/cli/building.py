@@ -128,7 +128,7 @@ def _choices(command: F) -> F:
     return command
 
 
-_OURS = ("source", "target", "as_json", "add", "overwrite")
+_OURS = ("source", "target", "as_json", "add", "overwrite", "part", "finish")
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +172,7 @@ def plan(said: Mapping[str, Any]) -> None:
         ("ziggurat build volume.zarr/0", "levels beside the array, in its group"),
         ("ziggurat build cells.npy --kind labels", "mode in place of mean"),
         ("ziggurat build slices/ out.zarr -s z=.5,y=.1,x=.1 -u micrometer", ""),
+        ("ziggurat build a.zarr b.zarr --part 7/100", "one job of an array; after all: --finish"),
     ),
 )
 @click.argument("source")
@@ -179,6 +180,8 @@ def plan(said: Mapping[str, Any]) -> None:
 @_choices
 @click.option("--add", is_flag=True, help="Add another multiscale to a group that has one.")
 @click.option("--overwrite", is_flag=True, help="Replace a Zarr group that is there; the old one goes when the new one is complete.")
+@_option("How it is worked", "--part", metavar="K/N", help="Make part K of N, counted from 1, and publish nothing: for job arrays, in any order.")
+@_option("How it is worked", "--finish", is_flag=True, help="Make what parts left and the levels above, and publish.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")
 @common
 @gathered
@@ -202,7 +205,7 @@ def build(said: Mapping[str, Any]) -> None:
         talk.say("one level: the base already fits a chunk along every axis that is reduced; say --levels or smaller --chunks for more")
     talk.resumes = True
     with Progress(talk) as progress:
-        result = builder.build(source, target, plan=planned, add=add, overwrite=overwrite, progress=progress)
+        result = builder.build(source, target, plan=planned, add=add, overwrite=overwrite, progress=progress, part=said["part"], finish=said["finish"])
     if said["as_json"]:
         data_json(result.to_json())
     elif not talk.quiet:
