@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +357,25 @@ def test_bad_input_is_told_in_one_sentence(tmp_path: Path, what: str) -> None:
     with pytest.raises(ZigguratError, match=sentence) as told:
         zg.build(FIELD, tmp_path / "a.zarr", **({"chunks": 16} | options))
     assert "\n" not in str(told.value)
-    assert not (tmp_path / "a.zarr/zarr.json").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_weights_found_wrong_on_the_way_leave_a_group_as_it_was(tmp_path: Path, n_workers: int) -> None:
+    executor = ThreadPoolExecutor(n_workers) if n_workers else None
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    group.create_array("raw", data=FIELD, chunks=(16, 16), dimension_names=("y", "x"))
+    (tmp_path / "a.zarr/1").mkdir()
+    (tmp_path / "a.zarr/1/letter.txt").write_text("dear")
+    before = {p.relative_to(tmp_path): p.read_bytes() if p.is_file() else b"" for p in tmp_path.rglob("*")}
+    with pytest.raises(OptionError, match="weights: found -1"):
+        zg.build(tmp_path / "a.zarr/raw", weights=-np.ones(FIELD.shape), names=["raw", "down/1", "down/2"], levels=3, executor=executor)
+    assert {p.relative_to(tmp_path): p.read_bytes() if p.is_file() else b"" for p in tmp_path.rglob("*")} == before
+    with pytest.raises(OptionError, match="weights: found -1"):
+        zg.build(tmp_path / "a.zarr/raw", weights=-np.ones(FIELD.shape), levels=3, executor=executor)
+    assert (tmp_path / "a.zarr/1/letter.txt").read_text() == "dear"
+    if executor is not None:
+        executor.shutdown()
 
 
 def test_a_mask_of_integers_needs_a_reduction_that_keeps_it(tmp_path: Path) -> None:

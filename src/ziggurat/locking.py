@@ -229,7 +229,7 @@ def _flocked(target: Path, name: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = _acquire(path)
     except OSError as error:
-        failure = StorageError(f"{path}: cannot write: {error.strerror or error}")
+        failure = StorageError(f"{target}: cannot be written to: {error.strerror or error}")
         failure.errno = error.errno
         raise failure from error
     if fd is None:

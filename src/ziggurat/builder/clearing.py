@@ -1,16 +1,18 @@
-"""Overwriting where nothing can be moved: in a store other than a local folder, what is replaced goes before the new is written."""
+"""What goes: what is replaced in a store where nothing can be moved aside, and what a build began that can never be finished."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path, PurePath
 
 from ziggurat import layouts, storage
 from ziggurat.builder.publish import group_documents, multiscale_of
 from ziggurat.builder.site import Site
 from ziggurat.builder.targets import Destination, kept_series, replaced_levels
-from ziggurat.chunkio import TargetStore, delete_all
+from ziggurat.chunkio import FileStore, TargetStore, delete_all
 from ziggurat.journal import FOLDER, unfinished
 from ziggurat.locking import LOCK
 from ziggurat.version import __version__
@@ -48,6 +50,30 @@ def clear_old(site: Site, destination: Destination) -> None:
         home.put(_MARK, [b"[]"])
         _remove(home, home.keys(""))
     home.delete(_MARK)
+
+
+def own_arrays(site: Site) -> tuple[str, ...]:
+    """Returns the paths inside the group where a local build will make arrays and where nothing is yet; asked before it makes them."""
+    if site.folder is None:
+        return ()
+    folder, skipped = site.folder, len(site.prefix)
+    return tuple(path for path in (site.key(k)[skipped:] for k in site.written) if not (folder / path).exists())
+
+
+def withdraw(site: Site, paths: Sequence[str]) -> None:
+    """Removes arrays that a build made before it found that what was said is wrong, and the folders that held nothing else."""
+    if site.folder is None or not isinstance(site.home, FileStore):
+        return
+    for path in paths:
+        site.home.remove_all(path)
+        for parent in PurePath(path).parents[:-1]:
+            remove_empty(site.folder / parent)
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes a folder that holds nothing; leaves any other."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _remove(home: TargetStore, keys: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ziggurat import reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
-from ziggurat.builder.clearing import clear_old, is_clearing
+from ziggurat.builder.clearing import clear_old, is_clearing, own_arrays, remove_empty, withdraw
 from ziggurat.builder.job import Job
 from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
 from ziggurat.builder.parts import Part, begun_elsewhere, check_begun, parse_part, run_part
@@ -274,6 +274,8 @@ def _run(
     with ExitStack() as held:
         journal, lease = None, Lease()
         if site.home is not None:
+            if site.folder is not None and not site.folder.exists():
+                held.callback(remove_empty, site.folder)  # once its lock is gone
             lease = held.enter_context(locked(site.home))
             clear_old(site, destination)
             journal = Journal(site.home, made.fingerprint, sync=made.durability != "none")
@@ -281,8 +283,15 @@ def _run(
             if site.was_moving():  # stopped while levels went to their place: what is there is not known, so begin again
                 journal.forget()
                 journal.open(json.dumps(made.to_json(), indent=1))
+        begun = own_arrays(site)
         job = _job(site, opened, row, beside)
-        tally = run(job, journal=journal, executor=executor, meter=meter)
+        try:
+            tally = run(job, journal=journal, executor=executor, meter=meter)
+        except OptionError:  # weights that are negative, say: no other run can go on from here
+            if journal is not None and not journal.resumed:
+                journal.forget()
+                withdraw(site, begun)
+            raise
         _count(site, job.writers, tally)
         if journal is not None and journal.resumed:
             site.sweep()

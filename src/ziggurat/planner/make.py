@@ -66,6 +66,7 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
     chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, known, options)
     ladder = () if windows else choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)
     dtype = choices.checked_dtype(info, options)
+    reductions.check_dtype(row, dtype)
     base = _base(info, target, options, form, chunks, dtype)
     shapes = (frame.shape, *(tuple(w.n for w in level) for level in windows)) if windows else geometry.level_shapes(frame.shape, ladder)
     memory = options.memory_bytes or min(probes.ram_bytes // 4, DEFAULT_MEMORY)

@@ -4,7 +4,7 @@
 reduction is one row, one kernel where none fits, and one oracle in the tests; `bind` takes rows of anyone's.
 """
 
-from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_weighing
+from ziggurat.reductions.binding import as_nodata, bind, bind_filter, check_dtype, check_weighing
 from ziggurat.reductions.foldings import Gathered, Windows, coverage, joins_parts
 from ziggurat.reductions.names import ALIASES, Said, by_axis, find, resolve
 from ziggurat.reductions.own import reduction
@@ -56,6 +56,7 @@ __all__ = [
     "bind_filter",
     "bind_windows",
     "by_axis",
+    "check_dtype",
     "check_weighing",
     "counts_of",
     "coverage",

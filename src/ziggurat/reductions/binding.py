@@ -46,6 +46,13 @@ def bind(
     return cast(Folding, reduction.factory(_setting(reduction, dtype, ladder, nodata, base_shape, weighing)))
 
 
+def check_dtype(reduction: Reduction, dtype: AnyDType) -> None:
+    """Raises UnsupportedError when the reduction does not take samples of this dtype."""
+    if not reduction.takes(dtype):
+        hint = f"; {reduction.refusal}" if reduction.refusal else ""
+        raise UnsupportedError(f"reduction {reduction.name!r}: found dtype {np.dtype(dtype).name!r}, expected one of {', '.join(reduction.dtypes)}{hint}")
+
+
 def check_weighing(reduction: Reduction, weighing: Weighing) -> None:
     """Raises OptionError when weights, masks, shares or coverage are asked of a reduction that does not carry them."""
     row, why = reduction, f": {reduction.weighted.removeprefix('refused: ')}" if reduction.weighted else ""
@@ -73,9 +80,7 @@ def _setting(
     reduction: Reduction, dtype: AnyDType, ladder: Sequence[Factors], nodata: float | complex | None, base_shape: tuple[int, ...], weighing: Weighing
 ) -> Setting:
     dtype = np.dtype(dtype).newbyteorder("=")
-    if not reduction.takes(dtype):
-        hint = f"; {reduction.refusal}" if reduction.refusal else ""
-        raise UnsupportedError(f"reduction {reduction.name!r}: found dtype {dtype.name!r}, expected one of {', '.join(reduction.dtypes)}{hint}")
+    check_dtype(reduction, dtype)
     for k, factors in enumerate(ladder, start=1):
         if len(factors) != len(base_shape) or min(factors, default=1) < 1:
             raise OptionError(f"factors of level {k}: found {tuple(factors)!r}, expected {len(base_shape)} whole numbers of at least 1")
