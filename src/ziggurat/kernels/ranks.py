@@ -14,21 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from ziggurat.kernels.windows import Array, Factors, Region, fold, slabs, window_shape
+from ziggurat.kernels.windows import SLAB_BYTES, Array, Factors, Region, fold, slabs, window_shape
 
 FIRST_LOOK = 4096
 """Samples that are looked at before all are, to see whether they are one value: a fraction of a percent of what a tile costs."""
-MOST_PAIRED = 1 << 14
-"""Samples that are sooner compared with all others of their windows than sent through a sorting network of many calls; measured for 8, 27 and 64 a window."""
+MOST_PAIRED = 1 << 13
+"""Samples that are sooner compared with all others of their windows at once than in many calls; measured for 8, 27 and 64 a window."""
+MOST_COMPARED = 9
+"""Windows of at most this many samples are counted by comparing all rows with all others, larger ones by a sorting network; measured."""
+NOISE_PARTS = 2
+"""A slab of noise is counted in as many parts: what is made on the way is little enough for the allocator to keep it."""
+FIRST_OF_PAIR = np.array([1, 0], np.uint8).view(np.uint16)[0]
+"""Two flags as one item, of which only the first is set."""
 Comparator = tuple[int, int, bool, bool]
 """Two places, and whether the lower and the higher value are wanted afterwards."""
 
 
-def cuts(shape: tuple[int, ...], factors: Factors) -> list[tuple[Region, Region, Factors]]:
+@lru_cache(maxsize=512)
+def cuts(shape: tuple[int, ...], factors: Factors) -> tuple[tuple[Region, Region, Factors], ...]:
     """Returns (region of the block, region of its windows, samples per axis of each window there): whole and partial windows.
 
     >>> cuts((5,), (2,))
-    [((slice(0, 4, None),), (slice(0, 2, None),), (2,)), ((slice(4, 5, None),), (slice(2, 3, None),), (1,))]
+    (((slice(0, 4, None),), (slice(0, 2, None),), (2,)), ((slice(4, 5, None),), (slice(2, 3, None),), (1,)))
     """
     per_axis = []
     for n, f in zip(shape, factors, strict=True):
@@ -37,7 +44,7 @@ def cuts(shape: tuple[int, ...], factors: Factors) -> list[tuple[Region, Region,
         if n % f:
             parts.append((slice(full * f, n), slice(full, full + 1), n % f))
         per_axis.append(parts)
-    return [(tuple(p[0] for p in parts), tuple(p[1] for p in parts), tuple(p[2] for p in parts)) for parts in itertools.product(*per_axis)]
+    return tuple((tuple(p[0] for p in parts), tuple(p[1] for p in parts), tuple(p[2] for p in parts)) for parts in itertools.product(*per_axis))
 
 
 @lru_cache(maxsize=64)
@@ -216,7 +223,7 @@ def mode(block: Array, factors: Factors, out: Array, nodata: complex | None) -> 
     """Writes the most frequent value of each window; of equally frequent ones the smallest.
 
     NaN and `nodata` are no samples; a window without samples becomes `nodata`, or NaN when that is not said. Windows of one
-    value, most of a label image, are found by comparing only.
+    value, most of a label image, are found by comparing only. Zeros come out positive.
     """
     if block.dtype.kind == "b":
         mode(block.view(np.uint8), factors, out.view(np.uint8), nodata)
@@ -225,8 +232,10 @@ def mode(block: Array, factors: Factors, out: Array, nodata: complex | None) -> 
         part, target = block[inside], out[windows]
         for some, where in slabs(part.shape, part.itemsize, window):
             _mode_slab(np.ascontiguousarray(part[some]), window, target[where], nodata)
-    if nodata is not None and block.dtype.kind == "f":
-        out[np.isnan(out)] = nodata  # of windows that hold one sample only
+    if block.dtype.kind == "f":
+        unsign_zeros(out)
+        if nodata is not None:
+            out[np.isnan(out)] = nodata  # of windows that hold one sample only
 
 
 def mode_ignoring(block: Array, factors: Factors, out: Array, nodata: complex | None, ignore: complex | None = None) -> None:
@@ -251,14 +260,24 @@ def _mode_slab(block: Array, window: Factors, out: Array, nodata: complex | None
     if _is_constant(block):
         out[...] = block.reshape(-1)[0]
         return
-    first = block[tuple(slice(None, None, f) for f in window)]
-    few = np.flatnonzero(differ(block, window))
+    first, flags = _compare(block, window)
+    few = np.flatnonzero(flags)
     if not few.size:
         out[...] = first
-        return
-    result = np.array(first)
-    result.reshape(-1)[few] = _most_frequent(gather(block, window, few), nodata, is_noise=2 * few.size > result.size)
-    out[...] = result
+    elif 2 * few.size > first.size:  # noise: counting all windows costs less than finding some
+        for some, where in slabs(block.shape, block.itemsize, window, SLAB_BYTES // NOISE_PARTS):
+            _count_all(block[some], window, out[where], nodata)
+    else:
+        result = np.array(first)
+        result.reshape(-1)[few] = _most_frequent(gather(block, window, few), nodata, is_noise=False)
+        out[...] = result
+
+
+def _count_all(block: Array, window: Factors, out: Array, nodata: complex | None) -> None:
+    rows = np.empty((math.prod(window), *out.shape), block.dtype)
+    for row, view in zip(rows, places(block, window), strict=True):
+        row[...] = view
+    out[...] = _most_frequent(rows.reshape(len(rows), -1), nodata, is_noise=True).reshape(out.shape)
 
 
 def _is_constant(block: Array) -> bool:
@@ -271,44 +290,74 @@ def _is_constant(block: Array) -> bool:
 
 def differ(block: Array, window: Factors) -> Array:
     """Returns which windows hold more than one value; NaN differs from itself. `block` is C-contiguous and holds whole windows."""
-    shape = window_shape(block.shape, window)
+    return _compare(block, window)[1]
+
+
+def _compare(block: Array, window: Factors) -> tuple[Array, Array]:
+    """Returns the first sample of each window, and which windows hold more than one value; `block` as in `differ`."""
     compared: Array | None = None
     values = block
     if window[-1] == 2 and block.itemsize <= 2 and math.prod(window) > 2 and block.dtype.kind in "ui":
         values = block.view(f"u{2 * block.itemsize}")  # a pair along the last axis is compared as one item
-    for axis, f in enumerate(window):
-        if axis == block.ndim - 1 and values.dtype != block.dtype:
-            values = block[tuple(slice(None, None, g) for g in window[:-1])]
-        if f == 1:
-            continue
-        if axis == block.ndim - 2 and window[-2:] == (2, 2):
-            compared = _differ_in_rows(values, compared)
-            values = values[..., ::2, :]
-            continue
-        views = [values[(*(slice(None),) * axis, slice(i, None, f))] for i in range(f)]
-        step: Array | None = None if compared is None else _any_along(compared, axis, f, views[0].shape)
-        for view in views[1:]:
-            unlike = views[0] != view
-            step = unlike if step is None else np.logical_or(step, unlike, out=step)
-        values, compared = views[0], step
-    return np.zeros(shape, bool) if compared is None else compared
+    in_squares = window[-2:] == (2, 2)
+    for axis, f in enumerate(window[:-2] if in_squares else window[:-1]):
+        if f > 1:
+            values, compared = _compare_along(values, compared, axis, f)
+    if in_squares:
+        return _compare_squares(block, window, values, compared)
+    if values.dtype != block.dtype:
+        values = block[tuple(slice(None, None, g) for g in window[:-1])]
+    if window[-1] > 1:
+        values, compared = _compare_along(values, compared, block.ndim - 1, window[-1])
+    return values, np.zeros(values.shape, bool) if compared is None else compared
 
 
-def _differ_in_rows(values: Array, compared: Array | None) -> Array:
-    """Returns which samples of the even rows are unlike those below them, or flagged in `compared`, there or below; `(…, n_y, n_x)` to `(…, n_y / 2, n_x)`.
+def _compare_along(values: Array, compared: Array | None, axis: int, f: int) -> tuple[Array, Array]:
+    """Returns the first of every `f` values along an axis, and whether they differ, or any of them was flagged in `compared` before."""
+    views = [values[(*(slice(None),) * axis, slice(i, None, f))] for i in range(f)]
+    step: Array | None = None if compared is None else _any_along(compared, axis, f, views[0].shape)
+    for view in views[1:]:
+        unlike = views[0] != view
+        step = unlike if step is None else np.logical_or(step, unlike, out=step)
+    return views[0], np.zeros(views[0].shape, bool) if step is None else step
 
-    Rows are short: all but the last are compared with their next at once, which takes half the time of every other row by itself.
+
+def _compare_squares(block: Array, window: Factors, values: Array, compared: Array | None) -> tuple[Array, Array]:
+    """Does the last two axes of `_compare`, both of factor 2, when those before are done: in runs as long as there are, for rows are short.
+
+    All rows but the last are compared with their next at once, which takes half the time of every other row by itself, and so are all samples
+    of the rows that are left; what no window asks for is left out afterwards.
     """
     n_y, n_x = values.shape[-2:]
     flat, n = values.reshape(*values.shape[:-2], n_y * n_x), (n_y - 1) * n_x
-    flags = np.empty(flat.shape, bool)
-    unlike = np.not_equal(flat[..., :n], flat[..., n_x:], out=flags[..., :n])
+    below = np.empty(flat.shape, bool)
+    unlike = np.not_equal(flat[..., :n], flat[..., n_x:], out=below[..., :n])
     if compared is not None:
         before = compared.reshape(flat.shape)
         unlike |= before[..., :n]
         unlike |= before[..., n_x:]
-    rows: Array = flags.reshape(*values.shape[:-2], n_y // 2, 2, n_x)[..., 0, :]
-    return rows
+    flags: Array = below.reshape(-1, n_x).take(_rows(values.shape[:-1], (*(1,) * (values.ndim - 2), 2)), axis=0)
+    lines = block.reshape(-1, block.shape[-1]).take(_rows(block.shape[:-1], window[:-1]), axis=0).reshape(-1)
+    beside = np.empty(lines.shape, bool)
+    np.not_equal(lines[:-1], lines[1:], out=beside[:-1])
+    pairs = beside.view(np.uint16)
+    pairs &= FIRST_OF_PAIR
+    if flags.size == lines.size:
+        pairs |= flags.reshape(-1).view(np.uint16)
+        mixed = pairs != 0
+    else:
+        mixed = pairs != 0
+        mixed |= flags.reshape(-1)
+    shape = window_shape(block.shape, window)
+    return lines[::2].reshape(shape), mixed.reshape(shape)
+
+
+@lru_cache(maxsize=32)
+def _rows(shape: tuple[int, ...], factors: Factors) -> Array:
+    """Returns the flat index of the first row of each window of rows; read-only."""
+    found = np.arange(math.prod(shape)).reshape(shape)[tuple(slice(None, None, f) for f in factors)].reshape(-1)
+    found.setflags(write=False)
+    return found
 
 
 def _any_along(flags: Array, axis: int, f: int, shape: tuple[int, ...]) -> Array:
@@ -340,9 +389,17 @@ def _runs(shape: tuple[int, ...], window: Factors) -> tuple[Array, Array]:
 def gather(block: Array, window: Factors, few: Array) -> Array:
     """Returns the samples of the windows `few` (flat indices), one row per place in the window, `(n, n_few)`; `block` C-contiguous."""
     starts, places = _runs(block.shape, window)
-    found = block.reshape(-1, window[-1]).take(starts.take(few) + places, axis=0)
-    rows: Array = found.transpose(0, 2, 1).reshape(-1, few.size)
-    return rows
+    chosen, n_last = starts.take(few), window[-1]
+    if n_last != 2 or block.itemsize > 4:
+        found = block.reshape(-1, n_last).take(chosen + places, axis=0)
+        runs: Array = found.transpose(0, 2, 1).reshape(-1, few.size)
+        return runs
+    pairs = block.reshape(-1).view(f"u{2 * block.itemsize}")  # a pair is taken as one item
+    rows = np.empty((places.size, 2, few.size), block.dtype)
+    for row, place in zip(rows, places.reshape(-1).tolist(), strict=True):
+        both = pairs[place:].take(chosen).view(block.dtype)
+        row[0], row[1] = both[::2], both[1::2]
+    return rows.reshape(-1, few.size)
 
 
 def _most_frequent(rows: Array, nodata: complex | None, *, is_noise: bool) -> Array:
@@ -362,7 +419,7 @@ def _most_frequent(rows: Array, nodata: complex | None, *, is_noise: bool) -> Ar
         rows = keys
     elif nodata is not None:
         missing = dtype.type(nodata)
-    best = _longest_run(rows, missing) if is_noise else _by_majority(rows, missing)
+    best = _counted(rows, missing) if is_noise else _by_majority(rows, missing)
     return from_keys(best, dtype) if dtype.kind == "f" else best
 
 
@@ -380,13 +437,43 @@ def _by_majority(rows: Array, missing: Any) -> Array:
     else:
         leads = (leads & (high != missing)) | (low == missing)
         doubtful = (np.where(leads, n_high, n_low) < (n + 1) // 2) & (n_low + n_high != n)
-    best: Array = low
-    np.putmask(best, leads, high)
+    best: Array = high
+    best -= low  # modulo: low + (high - low) * leads is high where it leads, several times faster than a choice by branches
+    best *= leads
+    best += low
     rest = np.flatnonzero(doubtful)
     if rest.size:
-        count = _by_pairs if n * rest.size <= MOST_PAIRED else _longest_run
-        best[rest] = count(rows.take(rest, axis=1), missing)
+        best[rest] = _counted(rows.take(rest, axis=1), missing)
     return best
+
+
+def _counted(rows: Array, missing: Any) -> Array:
+    """Returns the most frequent value of each window by counting in full, the way that is fastest for so many."""
+    n, n_windows = rows.shape
+    if n * n_windows <= MOST_PAIRED:
+        return _by_pairs(rows, missing)
+    return _by_lags(rows, missing) if n <= MOST_COMPARED else _longest_run(rows, missing)
+
+
+def _by_lags(rows: Array, missing: Any) -> Array:
+    """Returns the most frequent value of each window, the smallest one of equally frequent ones: all rows against all others, a distance at a time."""
+    unsigned = np.dtype(f"u{rows.itemsize}")
+    top = unsigned.type(1 << (8 * rows.itemsize - 1)) if rows.dtype.kind == "i" else None
+    ordered = rows if top is None else rows.view(unsigned) ^ top
+    counts = np.ones(rows.shape, np.uint8)
+    for lag in range(1, len(rows)):
+        same = (rows[lag:] == rows[:-lag]).view(np.uint8)
+        counts[lag:] += same
+        counts[:-lag] += same
+    if missing is not None:
+        counts *= rows != missing
+    behind = counts != counts.max(axis=0)
+    candidates = np.negative(behind.view(np.int8)).astype(f"i{rows.itemsize}").view(unsigned)  # all bits where another is more frequent
+    candidates |= ordered
+    best: Array = candidates.min(axis=0)
+    if top is not None:
+        best ^= top
+    return best.view(rows.dtype)
 
 
 def _n_true(flags: Array) -> Array:
