@@ -28,6 +28,10 @@ FEW = 16
 """An innermost axis of factor 1 and at most this long (colours) is looped over where numpy's inner loop would be that short."""
 HALF = 32
 """Bits of the low limb of a split 64-bit sum."""
+SHORT_BYTES = 256
+"""Runs up to this long are too short for numpy's inner loop: there sliding sums (see `_slide`) are faster; measured."""
+SLIDE_BYTES = 512 << 10
+"""Above it the sums that sliding throws away cost more memory traffic than short loops cost time; measured."""
 
 
 def window_shape(shape: tuple[int, ...], factors: Factors, lead: tuple[int, ...] = ()) -> tuple[int, ...]:
@@ -133,10 +137,14 @@ def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: 
     if not steps:
         out[...] = block
         return
+    may_slide = op is np.add and dtype.kind in "ui"
     for shape, parts in steps:
         target = out if shape == out.shape else np.empty(shape, dtype)
         for where, operands in parts:
             part = target if where is None else target[where]
+            if may_slide and _slides(block, operands):
+                part[...] = _slide(block.astype(dtype, copy=False), operands)
+                continue
             if len(operands) == 1:
                 part[...] = block[operands[0]]
                 continue
@@ -144,6 +152,30 @@ def _fold_steps(block: Array, factors: Factors, out: Array, op: np.ufunc, lead: 
             for operand in operands[2:]:
                 op(part, block[operand], out=part, dtype=dtype)
         block = target
+
+
+def _slides(block: Array, operands: tuple[Region, ...]) -> bool:
+    """True when whole windows of an odd length lie along an axis whose runs are short."""
+    if len(operands) % 2 == 0 or len(operands) == 1 or not block.flags.c_contiguous or block.nbytes > SLIDE_BYTES:
+        return False
+    axis = len(operands[0]) - 1
+    return operands[0][axis].step is not None and block.strides[axis] <= SHORT_BYTES
+
+
+def _slide(block: Array, operands: tuple[Region, ...]) -> Array:
+    """Returns the sums of integers over windows along an axis, taken out of the sums that begin at every sample.
+
+    Those of all samples lie side by side, so a few long additions make them; sums that run over the end of a row are not looked at.
+    """
+    axis, n = len(operands[0]) - 1, len(operands)
+    flat, run = block.reshape(-1), block.strides[axis] // block.itemsize
+    sums = np.empty_like(block)
+    some = sums.reshape(-1)[: flat.size - (n - 1) * run]
+    np.add(flat[: some.size], flat[run : run + some.size], out=some)
+    for i in range(2, n):
+        np.add(some, flat[i * run : i * run + some.size], out=some)
+    taken: Array = sums[operands[0]]
+    return taken
 
 
 class _Widening(NamedTuple):
