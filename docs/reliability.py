@@ -21,6 +21,7 @@ class Promise:
     open: str = ""
 
 
+CLUSTERS = "tests/test_clusters.py::"
 PARTS = "tests/test_parts.py::"
 KILLS = "tests/test_kills.py::"
 STORES = "tests/test_builder_stores.py::"
@@ -158,6 +159,19 @@ PROMISES = (
         ),
         "125 runs of a hundred parts each, plain and sharded, killed at random times (`make prove`)",
         "several machines are several processes of one, and a plan that is fitted to another machine",
+    ),
+    Promise(
+        "R17",
+        "A worker that is killed in the middle of a build, and a task that fails, change no byte; a store that workers do not share is refused.",
+        (
+            f"{CLUSTERS}test_a_killed_worker_changes_nothing",
+            f"{CLUSTERS}test_a_task_that_fails_is_tried_again_with_clean_hands",
+            f"{CLUSTERS}test_a_pool_that_lost_a_worker_is_one_sentence_and_the_build_goes_on",
+            f"{CLUSTERS}test_a_store_that_workers_do_not_share_is_refused",
+            f"{CLUSTERS}test_the_scheduler_holds_a_window_of_tasks",
+        ),
+        "two worker processes of dask, one of them killed with SIGKILL",
+        "a network that is cut between scheduler and workers is not tried, nor clusters of several machines",
     ),
     Promise(
         "S1",

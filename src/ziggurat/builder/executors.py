@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -14,7 +14,7 @@ from ziggurat.builder.run import make_work, scratch_below
 from ziggurat.builder.tasks import Index, Meter, Tally, Work, carry_parts
 from ziggurat.chunkio import TargetStore
 from ziggurat.journal import Journal
-from ziggurat.problems import PlanError
+from ziggurat.problems import PlanError, StorageError
 
 IN_FLIGHT_PER_WORKER = 2
 """Tasks that wait at an executor beyond those that run: enough to keep workers busy, few enough to stop quickly."""
@@ -43,7 +43,7 @@ class Sending:
     def __init__(self, work: Work, job: Job, executor: Executor, journal: Journal, meter: Meter, *, rises: bool = True) -> None:
         self._rises = rises and work.hands_up
         self._work, self._executor, self._journal, self._meter = work, executor, journal, meter
-        self._n_max = IN_FLIGHT_PER_WORKER * max(job.plan.threads, getattr(executor, "_max_workers", 0))
+        self._n_threads = job.plan.threads
         self._task: Callable[[int, tuple[Index, ...]], Done]
         if isinstance(executor, ThreadPoolExecutor):  # which shares everything with this thread, also a store in memory
             self._task = partial(_make, job, journal)
@@ -77,13 +77,16 @@ class Sending:
                 for future in ready:
                     self._take(future.result())
                 self._fill(waiting, flying)
+        except BrokenExecutor as error:
+            raise StorageError(f"executor: a worker is gone ({error}); nothing was published, run the build again to go on") from error
         finally:
             for future in flying:
                 future.cancel()
             wait(flying)
 
     def _fill(self, waiting: Iterator[Sequence[Index]], flying: set[Future[Done]]) -> None:
-        while len(flying) < self._n_max and (group := next(waiting, None)) is not None:
+        n_most = IN_FLIGHT_PER_WORKER * max(self._n_threads, getattr(self._executor, "_max_workers", 0))  # it may have grown
+        while len(flying) < n_most and (group := next(waiting, None)) is not None:
             flying.add(self._executor.submit(self._task, self._work.number, tuple(group)))
 
     def _take(self, done: Done) -> None:
@@ -104,7 +107,11 @@ def see(sent: Sent, answer: str) -> bool:
 
 def run_roots(sent: Sent, number: int, roots: tuple[Index, ...]) -> Done:
     """Makes roots in a worker: the task of every executor, a place and a few numbers when pickled."""
-    return _make(*_opened(sent), number, roots)
+    try:
+        return _make(*_opened(sent), number, roots)
+    except BaseException:
+        _opened.cache_clear()  # who tries again must not find shards half filled
+        raise
 
 
 def _make(job: Job, journal: Journal, number: int, roots: tuple[Index, ...]) -> Done:

@@ -17,6 +17,7 @@ from ziggurat import reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
 from ziggurat.builder.clearing import clear_old, is_clearing, own_arrays, remove_empty, withdraw
+from ziggurat.builder.clusters import Client, executor_of
 from ziggurat.builder.job import Job
 from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
 from ziggurat.builder.parts import Part, begun_elsewhere, check_begun, parse_part, run_part
@@ -110,7 +111,7 @@ def build(
     plan: BuildPlan | None = None,
     add: bool = False,
     overwrite: bool = False,
-    executor: Executor | None = None,
+    executor: Executor | Client | str | None = None,
     progress: ProgressCallback | None = None,
     part: str | tuple[int, int] | None = None,
     finish: bool = False,
@@ -155,7 +156,8 @@ def build(
         What `plan` returned for the same source and target; options may not be said beside it, but for a row, weights and a mask
         that were objects, which a plan cannot hold.
     executor
-        Any `concurrent.futures.Executor`; it is given roots of subtrees and is not shut down. None: threads of this process.
+        Any `concurrent.futures.Executor`, a dask `Client`, or the address of a dask scheduler (`"tcp://..."`); it is given roots of
+        subtrees and is not shut down. None: threads of this process.
     progress
         Called after every task with a `Progress`; what it raises stops the build, which can then be resumed.
     part
@@ -185,11 +187,12 @@ def build(
     if finish:
         check_begun(destination, made)
     row = reductions.resolve(made.reduction if options.reduction is None else options.reduction, [axis.name for axis in made.axes])
-    if one is not None:
-        tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, executor, progress, one)
-        result = _result(destination, made, tally, meter, time.perf_counter() - started)
-        return replace(result, part=str(one), n_tasks=n_tasks, n_waiting=n_waiting)
-    tally, meter = _run(opened, destination, made, row, beside, executor, progress)
+    with executor_of(executor) as workers:
+        if one is not None:
+            tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, workers, progress, one)
+            result = _result(destination, made, tally, meter, time.perf_counter() - started)
+            return replace(result, part=str(one), n_tasks=n_tasks, n_waiting=n_waiting)
+        tally, meter = _run(opened, destination, made, row, beside, workers, progress)
     return _result(destination, made, tally, meter, time.perf_counter() - started)
 
 

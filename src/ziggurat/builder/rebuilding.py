@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ziggurat import layouts, storage
+from ziggurat.builder.clusters import Client
 from ziggurat.builder.front import build, plan
 from ziggurat.builder.publish import multiscale_of
 from ziggurat.builder.result import BuildResult
@@ -35,7 +36,7 @@ def rebuild(
     *,
     multiscale: int | str | None = None,
     overwrite: bool = False,
-    executor: Executor | None = None,
+    executor: Executor | Client | str | None = None,
     progress: ProgressCallback | None = None,
     memory: int | str | None = None,
     threads: int | None = None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -128,7 +129,7 @@ def _choices(command: F) -> F:
     return command
 
 
-_OURS = ("source", "target", "as_json", "add", "overwrite", "part", "finish")
+_OURS = ("source", "target", "as_json", "add", "overwrite", "part", "finish", "workers", "processes", "scheduler")
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,6 +181,9 @@ def plan(said: Mapping[str, Any]) -> None:
 @_choices
 @click.option("--add", is_flag=True, help="Add another multiscale to a group that has one.")
 @click.option("--overwrite", is_flag=True, help="Replace a Zarr group that is there; the old one goes when the new one is complete.")
+@_option("How it is worked", "--workers", type=int, metavar="N", help="Worker processes of this machine, by dask where it is installed.")
+@_option("How it is worked", "--processes", is_flag=True, help="A plain pool of processes: as many as --workers, or --threads, or cores.")
+@_option("How it is worked", "--scheduler", metavar="URL", help="A dask scheduler whose workers reach source and target: tcp://10.0.0.1:8786.")
 @_option("How it is worked", "--part", metavar="K/N", help="Make part K of N, counted from 1, and publish nothing: for job arrays, in any order.")
 @_option("How it is worked", "--finish", is_flag=True, help="Make what parts left and the levels above, and publish.")
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON document.")
@@ -204,9 +208,26 @@ def build(said: Mapping[str, Any]) -> None:
     if len(planned.levels) == 1:
         talk.say("one level: the base already fits a chunk along every axis that is reduced; say --levels or smaller --chunks for more")
     talk.resumes = True
-    with Progress(talk) as progress:
-        result = builder.build(source, target, plan=planned, add=add, overwrite=overwrite, progress=progress, part=said["part"], finish=said["finish"])
+    with _workers(said, planned.threads) as executor, Progress(talk) as progress:
+        result = builder.build(
+            source, target, plan=planned, add=add, overwrite=overwrite, executor=executor, progress=progress, part=said["part"], finish=said["finish"]
+        )
     if said["as_json"]:
         data_json(result.to_json())
     elif not talk.quiet:
         data(str(result))
+
+
+@contextmanager
+def _workers(said: Mapping[str, Any], n_threads: int) -> Iterator[Any]:
+    """Gives what makes the roots: threads of this process, worker processes, or a scheduler."""
+    n, pool, scheduler = said["workers"], said["processes"], said["scheduler"]
+    if scheduler is not None and (n is not None or pool):
+        raise click.UsageError("--scheduler has workers of its own; leave --workers and --processes out")
+    if n is None and not pool:
+        yield scheduler
+        return
+    from ziggurat.builder.clusters import worker_processes
+
+    with worker_processes(n_threads if n is None else n, pool=pool) as executor:
+        yield executor
