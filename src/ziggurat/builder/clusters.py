@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ziggurat.problems import MissingExtra, OptionError, StorageError
@@ -29,7 +30,7 @@ class Client(Protocol):
 
     @property
     def asynchronous(self) -> bool: ...
-    def submit(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+    def submit(self, func: Callable[..., Any], *args: Any, key: str, pure: bool, retries: int) -> Any: ...
     def nthreads(self) -> Mapping[str, int]: ...
 
 
@@ -58,13 +59,15 @@ class ClusterExecutor(Executor):
         """Threads of all workers as they are now: asked for before tasks are sent, so that a cluster that grows gets more of them."""
         return max(FEWEST_IN_FLIGHT, sum(self._client.nthreads().values()))
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def _send(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Sends one task."""
         future: _Flying[T] = _Flying()
         key = f"{self._label}-{id(self):x}-{next(self._serial)}"
-        future.task = self._client.submit(fn, *args, key=key, pure=False, retries=RETRIES, **kwargs)
+        future.task = self._client.submit(partial(fn, **kwargs) if kwargs else fn, *args, key=key, pure=False, retries=RETRIES)
         future.task.add_done_callback(lambda task: _settle(future, task))
         return future
+
+    submit = _send
 
 
 def _settle(future: _Flying[T], task: Any) -> None:
