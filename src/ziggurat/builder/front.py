@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ziggurat import reductions, storage
+from ziggurat import layouts, reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
 from ziggurat.builder.clearing import clear_old, is_clearing, own_arrays, remove_empty, withdraw
@@ -31,14 +31,19 @@ from ziggurat.journal import Journal, home_of
 from ziggurat.locking import Lease, locked, locked_part
 from ziggurat.model import Axis, Kind
 from ziggurat.planner import BuildOptions, BuildPlan, Durability, Probes, in_source_order, make_plan, source_blocks
-from ziggurat.planner.options import Missing, Nodata, Numbers, Sizes, Step, Weights
+from ziggurat.planner.options import Missing, Nodata, Numbers, Rows, Sizes, Step, Weights
 from ziggurat.problems import OptionError, PlanError, StorageError, UnsupportedError
 from ziggurat.reductions import Reduction
-from ziggurat.sources import Source, open_source, regrid
+from ziggurat.sources import Source, is_netcdf, open_source, regrid
+from ziggurat.version import __version__
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-from ziggurat.version import __version__
+
+    from ziggurat.sources.datasets import DatasetSource
+
+DATASET_LAYOUTS = ("geozarr", "datatree", "xcube", "itk")
+"""Layouts of which a level is a dataset."""
 
 
 def plan(
@@ -47,7 +52,7 @@ def plan(
     *,
     add: bool = False,
     overwrite: bool = False,
-    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None,
+    reduction: Rows | None = None,
     factors: Step | Sequence[Step] | None = None,
     levels: int | None = None,
     axes: str | Sequence[str | Axis] | None = None,
@@ -77,6 +82,8 @@ def plan(
     level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None,
     level_scales: Sequence[Numbers] | None = None,
     groups: Mapping[str, Sequence[Sequence[int]]] | None = None,
+    variables: str | Sequence[str] | None = None,
+    encoding: Mapping[str, Mapping[str, object]] | None = None,
 ) -> BuildPlan:
     """Returns what `build` would do with the same words; writes nothing and reads no samples.
 
@@ -99,8 +106,14 @@ def plan(
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
-        level_shapes, level_scales, groups,
+        level_shapes, level_scales, groups, variables, encoding,
     )  # fmt: skip
+    dataset = open_dataset(source, target, options)
+    if dataset is not None:
+        _refuse_of_datasets(add=add)
+        from ziggurat.builder.datasets import plan_dataset
+
+        return plan_dataset(dataset, target, options, _probes(), overwrite=overwrite)
     return _planned(source, target, options, add=add, overwrite=overwrite)[2]
 
 
@@ -115,7 +128,7 @@ def build(
     progress: ProgressCallback | None = None,
     part: str | tuple[int, int] | None = None,
     finish: bool = False,
-    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None,
+    reduction: Rows | None = None,
     factors: Step | Sequence[Step] | None = None,
     levels: int | None = None,
     axes: str | Sequence[str | Axis] | None = None,
@@ -145,6 +158,8 @@ def build(
     level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None,
     level_scales: Sequence[Numbers] | None = None,
     groups: Mapping[str, Sequence[Sequence[int]]] | None = None,
+    variables: str | Sequence[str] | None = None,
+    encoding: Mapping[str, Mapping[str, object]] | None = None,
 ) -> BuildResult:
     """Makes the levels of `source` and publishes them as a multiscale; an interrupted build goes on when it is called again.
 
@@ -177,23 +192,94 @@ def build(
     options = BuildOptions(
         reduction, factors, levels, axes, scale, unit, translation, kind, nodata, chunks, shards, codecs, dtype, layout, name, names,
         memory, threads, durability, write_empty, residual_base, array_geometry, force, missing, min_valid, weights, coverage,
-        level_shapes, level_scales, groups,
+        level_shapes, level_scales, groups, variables, encoding,
     )  # fmt: skip
     one = parse_part(part)
     if one is not None and finish:
         raise OptionError("part and finish: both were said; make the parts first, then finish once")
-    shared = one is not None or finish
-    opened, destination, made, beside = _planned(source, target, options, add=add, overwrite=overwrite, given=plan, shared=shared)
+    dataset = open_dataset(source, target, options, given=plan)
+    if dataset is not None:
+        _refuse_of_datasets(add=add, shared=one is not None or finish)
+        from ziggurat.builder.datasets import build_dataset
+
+        with executor_of(executor) as workers:
+            return build_dataset(dataset, target, options, _probes(), plan=plan, overwrite=overwrite, executor=workers, progress=progress)
+    found = _planned(source, target, options, add=add, overwrite=overwrite, given=plan, shared=one is not None or finish)
+    return _build_array(*found, options, started, executor=executor, progress=progress, part=one, finish=finish)
+
+
+def _build_array(
+    opened: Source,
+    destination: Destination,
+    made: BuildPlan,
+    beside: Given,
+    options: BuildOptions,
+    started: float,
+    *,
+    executor: Executor | Client | str | None,
+    progress: ProgressCallback | None,
+    part: Part | None,
+    finish: bool,
+) -> BuildResult:
+    """Makes the levels of one array, or a part of them."""
     if finish:
         check_begun(destination, made)
-    row = reductions.resolve(made.reduction if options.reduction is None else options.reduction, [axis.name for axis in made.axes])
+    row = reductions.resolve(options.rows or made.reduction, [axis.name for axis in made.axes])
     with executor_of(executor) as workers:
-        if one is not None:
-            tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, workers, progress, one)
+        if part is not None:
+            tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, workers, progress, part)
             result = _result(destination, made, tally, meter, time.perf_counter() - started)
-            return replace(result, part=str(one), n_tasks=n_tasks, n_waiting=n_waiting)
+            return replace(result, part=str(part), n_tasks=n_tasks, n_waiting=n_waiting)
         tally, meter = _run(opened, destination, made, row, beside, workers, progress)
     return _result(destination, made, tally, meter, time.perf_counter() - started)
+
+
+def open_dataset(source: object, target: object, options: BuildOptions, *, given: BuildPlan | None = None) -> DatasetSource | None:
+    """Returns a source of several variables as a dataset; None for everything that is one array.
+
+    A Dataset of one variable is an array unless a layout of datasets, or something of single variables, is said.
+    """
+    if isinstance(source, np.ndarray):
+        return None
+    asked = bool(
+        options.variables or options.encoding or (given is not None and given.variables) or (options.layout or "").partition("@")[0] in DATASET_LAYOUTS
+    )
+    if hasattr(source, "data_vars") and type(source).__module__.partition(".")[0] == "xarray":
+        if not asked and len(source.data_vars) == 1:
+            return None
+        from ziggurat.sources.datasets import open_xarray
+
+        return open_xarray(cast(Any, source))
+    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
+        place = Path(source)
+        if place.is_file() and is_netcdf(place):
+            from ziggurat.sources.datasets import open_file
+
+            return open_file(place.absolute())
+        if place.is_dir() and target is not None and Path(str(target)).absolute() != place.absolute() and _is_dataset(place, asked=asked):
+            from ziggurat.sources.datasets import open_zarr_dataset
+
+            return open_zarr_dataset(str(place.absolute()))
+    if options.variables or options.encoding:
+        raise OptionError(f"{'variables' if options.variables else 'encoding'}: said of {source}, which is no dataset of several variables; leave it out")
+    return None
+
+
+def _is_dataset(place: Path, *, asked: bool) -> bool:
+    """True for a Zarr group of arrays that name their dimensions and are no levels: two of more than one axis, or any where that is `asked`."""
+    node = storage.open_node(str(place))
+    if node.kind != "group" or node.container == "n5" or layouts.holds_levels(node):
+        return False
+    found = [child.array for child in map(node.child, node.children()) if child.kind == "array"]
+    named = [a for a in found if a is not None and a.dimension_names and all(a.dimension_names)]
+    return len(named) == len(found) and len([a for a in named if a.ndim >= 2]) >= (1 if asked else 2)
+
+
+def _refuse_of_datasets(*, add: bool, shared: bool = False) -> None:
+    if add:
+        raise OptionError("add: a dataset is built into a group of its own; leave add out, or build one variable")
+    if shared:
+        raise OptionError("part and finish: parts are of one array, and this is a dataset; leave part and finish out")
 
 
 def _planned(

@@ -146,13 +146,17 @@ def publish(site: Site, destination: Destination, version: str, unproven: Mappin
     `unproven` says of how many samples of which level a bound on what is carried left the value unproven.
     """
     plan = site.plan
-    written = _said(plan, destination, version, unproven, _display(site) if _is_shown(plan, destination) else None)
-    write_small_arrays(site.store, site.prefix, written.arrays, plan.zarr_format)
-    documents = _below_group(site, written)
+    write_said(site, _said(plan, destination, version, unproven, _display(site) if _is_shown(plan, destination) else None), site.paths)
+
+
+def write_said(site: Site, written: layouts.Documents, paths: Sequence[str]) -> None:
+    """Writes what a layout says of a group whose arrays lie at `paths`: what is below the group first. Raises StorageError."""
+    write_small_arrays(site.store, site.prefix, written.arrays, site.plan.zarr_format)
+    documents = _below_group(site, written, paths)
     group = written.attributes.get("")
     storage.write_documents(site.store, documents + (group_documents(site, group, built=True) if group is not None else []))
-    if not plan.in_place:
-        _copies(site, written)
+    if not site.plan.in_place:
+        _copies(site, written, paths)
     write_files(site.store, site.prefix, written.files)
 
 
@@ -175,13 +179,14 @@ def _said(plan: BuildPlan, destination: Destination, version: str, unproven: Map
     return layouts.find(plan.layout).write(series, version=layouts.version_of(plan.layout), existing=destination.attributes, display=display)
 
 
-def _below_group(site: Site, written: layouts.Documents) -> list[tuple[str, JSON]]:
+def _below_group(site: Site, written: layouts.Documents, paths: Sequence[str]) -> list[tuple[str, JSON]]:
     """Returns the documents of what lies below the group: what the layout says of arrays and of groups of levels, and groups between without any."""
-    found: dict[str, JSON] = dict(_parents(site))
+    found: dict[str, JSON] = dict(_parents(site, paths))
+    arrays = frozenset(paths)
     for path, attributes in written.attributes.items():
         if not path:
             continue
-        is_array = path in site.paths
+        is_array = path in arrays
         name = "zarr.json" if site.plan.zarr_format == 3 else ".zarray" if is_array else ".zgroup"
         main, side = f"{site.prefix}{path}/{name}", f"{site.prefix}{path}/.zattrs"
         there = found.get(main) or _document(site, f"{path}/{name}") or _empty_group(site.plan)[1]
@@ -196,10 +201,10 @@ def _below_group(site: Site, written: layouts.Documents) -> list[tuple[str, JSON
     return list(found.items())
 
 
-def _copies(site: Site, written: layouts.Documents) -> None:
+def _copies(site: Site, written: layouts.Documents, arrays: Sequence[str]) -> None:
     """Writes the consolidated copies that the layout asks for into a store of our own, the deepest first."""
     names = ("zarr.json",) if site.plan.zarr_format == 3 else (".zgroup", ".zarray", ".zattrs")
-    paths = {*site.paths, *written.arrays, *written.attributes, *_groups(site), ""}
+    paths = {*arrays, *written.arrays, *written.attributes, *_groups(arrays), ""}
     for group in sorted(written.consolidated, key=lambda path: -len(path)):
         start = f"{group}/" if group else ""
         below = sorted(path for path in paths if path == group or path.startswith(start))
@@ -215,10 +220,10 @@ def group_documents(site: Site, attributes: Mapping[str, JSON], *, built: bool) 
     return _group_v3(site, attributes, built=built) if site.plan.zarr_format == 3 else _group_v2(site, attributes, built=built)
 
 
-def _parents(site: Site) -> list[tuple[str, JSON]]:
+def _parents(site: Site, paths: Sequence[str]) -> list[tuple[str, JSON]]:
     """Returns the documents of groups between the multiscale's group and its arrays, where there are none yet."""
     found: list[tuple[str, JSON]] = []
-    for path in sorted(_groups(site)):
+    for path in sorted(_groups(paths)):
         name, document = _empty_group(site.plan)
         key = f"{site.prefix}{path}/{name}"
         if site.store.get(key) is None:
@@ -226,9 +231,9 @@ def _parents(site: Site) -> list[tuple[str, JSON]]:
     return found
 
 
-def _groups(site: Site) -> set[str]:
+def _groups(paths: Sequence[str]) -> set[str]:
     """Returns the paths of the groups between the multiscale's and its arrays."""
-    return {str(p) for path in site.paths for p in PurePosixPath(path).parents if str(p) != "."}
+    return {str(p) for path in paths for p in PurePosixPath(path).parents if str(p) != "."}
 
 
 def _empty_group(plan: BuildPlan) -> tuple[str, dict[str, JSON]]:
@@ -277,7 +282,7 @@ def _below(site: Site, names: Sequence[str], *, built: bool) -> dict[str, JSON]:
             found[name] = document
     if not built:
         return {name: document for name, document in found.items() if name.rpartition("/")[0] not in map(site.path, site.written)}
-    for path in _groups(site):
+    for path in _groups(site.paths):
         name, document = _empty_group(site.plan)
         found.setdefault(f"{path}/{name}", document)
     for k in site.written:

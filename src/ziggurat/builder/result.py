@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ziggurat.planner import BuildPlan, count_text, size_text, time_text
 
@@ -34,6 +35,8 @@ class BuildResult:
     """Such as `"7/100"`: only this part was made, nothing is published yet; the counts are of this part."""
     n_waiting: int = 0
     """Tasks of a part that read what other parts have not made yet: they are for the next call, or for `finish`."""
+    variables: Mapping[str, BuildResult] = field(default_factory=dict)
+    """Of a Dataset the result of each variable by name; the means above are then those of the first. Empty of an array."""
 
     def to_json(self) -> dict[str, object]:
         """Returns the facts as plain JSON values."""
@@ -61,10 +64,11 @@ class BuildResult:
         ends = (self.plan.levels[0], self.plan.levels[-1])[: self.n_levels]
         levels = " -> ".join(" x ".join(map(str, level.shape)) for level in ends)
         lines = [
-            f"{self.location}  ({self.plan.layout}, {self.plan.reduction})",
+            f"{self.location}  ({self.plan.layout}, {count_text(len(self.variables), 'variable') if self.variables else self.plan.reduction})",
             f"{count_text(self.n_levels, 'level')}, {levels}",
             f"{time_text(self.seconds)}, {size_text(self.written_bytes)} written{self._resumed()}",
-            self._means(),
+            *(f"{name}: {one.plan.reduction}, {one._means()}" for name, one in self.variables.items()),
+            *([] if self.variables else [self._means()]),
             *self._doubts(),
             f"look at it: ziggurat info {self.location}, or ziggurat.open({self.location!r})",
         ]

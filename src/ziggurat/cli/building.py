@@ -24,8 +24,11 @@ _LEVELS = (
         "Levels",
         "--reduction",
         "-r",
+        multiple=True,
+        callback=words.by_variable,
         metavar="NAME",
-        help="mean, mode, stride, min, max, median, q0.9, sum, gaussian, ...; 'mode(ignore=0)'; y:mean,x:mean,z:max. Default: mean; mode for labels.",
+        help="mean, mode, stride, min, max, median, q0.9, sum, gaussian, ...; 'mode(ignore=0)'; y:mean,x:mean,z:max. Default: mean; mode for labels. "
+        "Of a dataset also VARIABLE=NAME; repeat it for each.",
     ),
     _option("Levels", "--kind", type=click.Choice(["image", "labels", "mask"]), help="What the samples mean; decides the default reduction."),
     _option(
@@ -71,8 +74,26 @@ _LEVELS = (
     ),
     _option("Levels", "--missing", type=click.Choice(["skip", "propagate"]), help="What a window with missing samples becomes. Default: skip them."),
     _option("Levels", "--min-valid", type=float, metavar="SHARE", help="Share of a window that must be valid, above 0 and at most 1."),
-    _option("Levels", "--weights", metavar="RULE", help="area, area_wgs84 or cos_lat for latitudes, or the path of an array of weights."),
+    _option("Levels", "--weights", metavar="RULE", help="area, area_wgs84, cos_lat or equal, or the path of an array of weights."),
     _option("Levels", "--coverage", is_flag=True, help="Store the valid share of every level too."),
+    _option(
+        "Levels",
+        "--variable",
+        "--variables",
+        "variables",
+        multiple=True,
+        callback=words.several,
+        metavar="NAME",
+        help="Of a dataset: this variable alone. Repeat it.",
+    ),
+    _option(
+        "How it is stored",
+        "--encoding",
+        multiple=True,
+        callback=words.encoding,
+        metavar="VAR:WORD=VALUE",
+        help="Of one variable of a dataset: t2m:chunks=time=1,lat=180,lon=360, t2m:codecs='zstd 5'. Repeat it.",
+    ),
     _option("Levels", "--residual-base", is_flag=True, help="For laplacian: store the residual of the base too."),
     _option("Levels", "--force", is_flag=True, help="Average labels all the same."),
 )
@@ -103,7 +124,12 @@ _PLACE = (
     ),
 )
 _STORED = (
-    _option("How it is stored", "--layout", metavar="ID", help="ome-zarr@0.5, ome-zarr@0.4 or multiscales@0.1. Default: the first that can hold the axes."),
+    _option(
+        "How it is stored",
+        "--layout",
+        metavar="ID",
+        help="ome-zarr@0.5, ome-zarr@0.4, multiscales@0.1, geozarr, ... Default: the first that can hold the axes; geozarr for a dataset.",
+    ),
     _option("How it is stored", "--name", metavar="NAME", help="Name of the multiscale."),
     _option(
         "How it is stored", "--names", callback=words.names, metavar="NAMES", help="Paths of the levels: a template such as s{k}, or all of them with commas."
@@ -173,6 +199,7 @@ def plan(said: Mapping[str, Any]) -> None:
         ("ziggurat build volume.zarr/0", "levels beside the array, in its group"),
         ("ziggurat build cells.npy --kind labels", "mode in place of mean"),
         ("ziggurat build slices/ out.zarr -s z=.5,y=.1,x=.1 -u micrometer", ""),
+        ("ziggurat build era5.nc out.zarr --layout geozarr", "every variable of a NetCDF file"),
         ("ziggurat build a.zarr b.zarr --part 7/100", "one job of an array; after all: --finish"),
     ),
 )
@@ -190,7 +217,7 @@ def plan(said: Mapping[str, Any]) -> None:
 @common
 @gathered
 def build(said: Mapping[str, Any]) -> None:
-    """Make the levels of SOURCE: a Zarr array, .npy, TIFF, OME-TIFF, PNG, JPEG, or a folder of slices.
+    """Make the levels of SOURCE: a Zarr array, .npy, TIFF, OME-TIFF, PNG, JPEG, a folder of slices, a NetCDF file.
 
     Without TARGET, levels come beside a Zarr array in its group, and a file becomes FILE.ome.zarr beside it. SOURCE is
     never changed. A build that was interrupted goes on where it stopped when the same command is given again.

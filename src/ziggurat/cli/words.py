@@ -111,11 +111,44 @@ def names(ctx: click.Context, parameter: click.Parameter, text: str | None) -> o
     return tuple(part.strip() for part in text.split(",")) if text is not None and "," in text else text
 
 
+_BY_VARIABLE = re.compile(r"([A-Za-z_][\w.+-]*)=(.+)", re.DOTALL)
+
+
+def by_variable(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+    """Returns one text, or of texts that begin with the name of a variable and `=` a mapping by it. Raises click.BadParameter for both at once."""
+    found = {match[1]: match[2] for text in texts if (match := _BY_VARIABLE.fullmatch(text))}
+    if not found:
+        if len(texts) > 1:
+            raise click.BadParameter(f"found {len(texts)} of them, expected one, or VARIABLE=NAME for each variable of a dataset")
+        return texts[0] if texts else None
+    if len(found) != len(texts):
+        raise click.BadParameter("found some with the name of a variable and some without, expected VARIABLE=NAME for each, once")
+    return found
+
+
+def several(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+    """Returns what was said, None when nothing was."""
+    return texts or None
+
+
+def encoding(ctx: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> object:
+    """Returns words by variable: `t2m:chunks=time=1,lat=180` says chunks of t2m. Raises click.BadParameter."""
+    found: dict[str, dict[str, object]] = {}
+    for text in texts:
+        name, colon, said = text.partition(":")
+        word, is_said, value = said.partition("=")
+        if not (colon and is_said and name.strip() and value):
+            raise click.BadParameter(f"{text!r}: expected a variable, a word and a value, such as t2m:chunks=time=1,lat=180,lon=360")
+        whole = values(value, int, "time=1,lat=180") if word.strip() in ("chunks", "shards") else value
+        found.setdefault(name.strip(), {})[word.strip()] = whole
+    return found or None
+
+
 _PARAMETERS = (
     "reduction", "factors", "levels", "axes", "scale", "unit", "translation", "kind", "nodata", "chunks", "shards", "codecs", "dtype", "layout", "name",
     "names", "memory", "threads", "durability", "write_empty", "residual_base", "array_geometry", "force", "missing",
     "min_valid", "weights", "coverage", "level_shapes", "level_scales", "groups", "add", "overwrite", "dest", "transpose", "allow_links",
-    "link", "strict", "container", "multiscale",
+    "link", "strict", "container", "multiscale", "variables", "encoding",
 )  # fmt: skip
 _TWICE = re.compile(r"(--[a-z-]+) \([a-z_]+=True\)")
 _SAID = re.compile(rf"(?<![\w/.=-])({'|'.join(_PARAMETERS)})=(?:True\b|'([^']*)'|([0-9]+)|(?=[\s,;.)]|$))")

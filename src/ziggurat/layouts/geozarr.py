@@ -101,6 +101,10 @@ def _check_version(version: str) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------------
 
 
+_Paths = tuple[str | None, tuple[str | None, ...], list[ArrayInfo | None]]
+"""A series before it is read: its variable, and per level the path and the facts of its array."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """One group while it is read."""
@@ -122,8 +126,8 @@ class _Reading:
             if asset.kind == "absent" or (asset.kind == "group" and not asset.variables):
                 what = "nothing is there" if asset.kind == "absent" else "a group without arrays of two axes or more"
                 problems.append(problem("GZ005", self._at(item), f"no samples at {asset.path!r} ({what})", "restore the level, or take it off the list"))
-        for variable, paths in grids.series_of(found):
-            arrays = grids.arrays_at(node, paths)
+        series = [(variable, paths, grids.arrays_at(node, paths)) for variable, paths in grids.series_of(found)]
+        for variable, paths, arrays in self._on_the_ground(series):
             missing = [i for i, (path, asset) in enumerate(zip(paths, found, strict=True)) if path is None and asset.variables and variable is not None]
             for i in missing:
                 problems.append(problem("GZ014", self._at(self.listing[i]), f"has no array {variable!r}, which other levels have"))
@@ -136,6 +140,17 @@ class _Reading:
                 result.append(multiscale)
                 problems += wrong
         return result, problems
+
+    def _on_the_ground(self, series: Sequence[_Paths]) -> list[_Paths]:
+        """Returns the series that have both horizontal axes, all where none has: what else lies in the groups of levels is carried along with them."""
+        stated = self.spatial.dimensions
+        ground = tuple(map(str, stated)) if isinstance(stated, (list, tuple)) and len(stated) == 2 else None
+        dims = [next((info.dimension_names for info in arrays if info is not None and info.dimension_names), ()) for _, _, arrays in series]
+        if ground is None:
+            names = [tuple(next((n for n in known if n in found), "") for known in (grids.Y_NAMES, grids.X_NAMES)) for found in dims]
+            ground = next((pair for pair in names if all(pair)), None)
+        kept = [one for one, found in zip(series, dims, strict=True) if ground is None or not found or set(ground) <= set(found)]
+        return kept or list(series)
 
     def _at(self, item: Item) -> str:
         return f"{self.found.loc}.layout[{item.index}].asset"
@@ -154,8 +169,9 @@ class _Reading:
         pair = grids.horizontal(axes, self.spatial.dimensions)
         axes = grids.with_unit(axes, pair, grids.crs_unit(self.spatial.crs))
         value: Mapping[str, JSON] = self.found.value if isinstance(self.found.value, Mapping) else {}
-        method = listed.as_object(value.get("metadata"))
+        method = geozarr_write.own_method(listed.as_object(value.get("metadata")), variable)
         default = listed.same_text(value.get("resampling_method")) or next((item.method for item in listing if item.method is not None), None)
+        default = default or geozarr_write.own_word(method)
         levels, wrong = relative(listing, paths, arrays, axes, pair, self.found.loc)
         levels, world, more = self._absolute(levels, listing, axes, pair)
         levels = [_with_method(level, item, default) for level, item in zip(levels, listing, strict=True)]

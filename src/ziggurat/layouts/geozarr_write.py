@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from ziggurat import geometry
@@ -16,6 +16,8 @@ from ziggurat.model import JSON, Level, Multiscale
 from ziggurat.node import MAX_VALUES
 from ziggurat.problems import Problem
 
+OWN = "ziggurat."
+"""What the names of our own methods begin with: only these are read."""
 SPATIAL_KEYS = ("spatial:dimensions", "spatial:registration", "spatial:transform", "spatial:transform_type", "spatial:shape", "spatial:bbox")
 
 
@@ -54,7 +56,7 @@ def written(multiscales: Sequence[Multiscale], existing: Mapping[str, JSON], dis
     if horizontal is not None:
         attributes["zarr_conventions"] = conventions.appended(attributes["zarr_conventions"], conventions.SPATIAL)
         attributes.update(_spatial(first, horizontal))
-    attributes["multiscales"] = _object(first, paths, horizontal)
+    attributes["multiscales"] = _object(_together(multiscales, others), paths, horizontal)
     lost += _lost(first, horizontal, has_groups=_in_groups(first, paths), crs=crs)
     if display:
         lost.append(problem("LOSS003", "omero", "GeoZarr cannot say how samples are to be shown", "take an ome-zarr layout to keep it"))
@@ -63,7 +65,9 @@ def written(multiscales: Sequence[Multiscale], existing: Mapping[str, JSON], dis
     if _in_groups(first, paths):
         for path, level in zip(paths, first.levels, strict=True):
             documents[path] = _of_level_group(level, horizontal, crs, first.world)
-            arrays |= _coordinates(path, level, first)
+        for i, one in enumerate(multiscales):
+            for path, level in zip(paths, one.levels, strict=False) if i not in others else ():
+                arrays = {**_coordinates(path, level, one), **arrays}
     return Documents(documents, tuple(lost), arrays, consolidated=("",))
 
 
@@ -77,11 +81,52 @@ def _shared(multiscales: Sequence[Multiscale]) -> tuple[tuple[str, ...], list[in
         return own, list(range(1, len(multiscales)))
     others = []
     for i, other in enumerate(multiscales[1:], 1):
-        places = [(level.path.rpartition("/")[0], level.scale, level.translation) for level in other.levels]
-        fits = other.ndim == first.ndim and len({level.path.rpartition("/")[2] for level in other.levels}) == 1
-        if not fits or places != [(g, level.scale, level.translation) for g, level in zip(groups, first.levels, strict=True)]:
+        fits = len({level.path.rpartition("/")[2] for level in other.levels}) == 1
+        if not fits or [level.path.rpartition("/")[0] for level in other.levels] != list(groups) or not _alike(first, other):
             others.append(i)
     return groups, others
+
+
+def _alike(first: Multiscale, other: Multiscale) -> bool:
+    """True when the axes that two series share have the same length and lie at the same places at every level."""
+    shared = [(i, j) for i, axis in enumerate(first.axes) for j, theirs in enumerate(other.axes) if axis.name == theirs.name]
+    for a, b in zip(first.levels, other.levels, strict=True):
+        if a.scale is None or a.translation is None or b.scale is None or b.translation is None or a.array is None or b.array is None:
+            if (a.scale, a.translation) != (b.scale, b.translation) or first.ndim != other.ndim:
+                return False
+            continue
+        facts = ((a.array.shape, b.array.shape), (a.scale, b.scale), (a.translation, b.translation))
+        if any(ours[i] != theirs[j] for ours, theirs in facts for i, j in shared):
+            return False
+    return True
+
+
+def _together(multiscales: Sequence[Multiscale], others: Sequence[int]) -> Multiscale:
+    """Returns the first series with what is to be said of all that share its levels: where their methods differ, that of each by its name."""
+    first = multiscales[0]
+    shared = [m for i, m in enumerate(multiscales) if i not in others]
+    named: dict[str, JSON] = {m.levels[0].path.rpartition("/")[2]: m.method for m in shared if m.method is not None}
+    if len(shared) < 2 or all(m.method == first.method and m.type == first.type for m in shared) or len(named) < len(shared):
+        return first
+    version = first.method.get("version") if first.method is not None else None
+    whole: dict[str, JSON] = {"method": f"{OWN}dataset", "version": version, "args": [], "kwargs": {"variables": named}}
+    return replace(first, method=whole, type=first.type if len({m.type for m in shared}) == 1 else None)
+
+
+def own_method(method: Mapping[str, JSON] | None, variable: str | None) -> Mapping[str, JSON] | None:
+    """Returns what a group's `metadata` says of one variable: all of it, unless we wrote one for each by name."""
+    if method is None or variable is None or method.get("method") != f"{OWN}dataset":
+        return method
+    kwargs = method.get("kwargs")
+    variables = kwargs.get("variables") if isinstance(kwargs, Mapping) else None
+    found = variables.get(variable) if isinstance(variables, Mapping) else None
+    return found if isinstance(found, Mapping) else method
+
+
+def own_word(method: Mapping[str, JSON] | None) -> str | None:
+    """Returns the name of the reduction of a method that we wrote."""
+    name = method.get("method") if method is not None else None
+    return name.removeprefix(OWN) if isinstance(name, str) and name.startswith(OWN) else None
 
 
 def _in_groups(multiscale: Multiscale, paths: Sequence[str]) -> bool:
@@ -90,8 +135,8 @@ def _in_groups(multiscale: Multiscale, paths: Sequence[str]) -> bool:
 
 def _horizontal(multiscale: Multiscale) -> _Horizontal | None:
     pair = grids.horizontal(multiscale.axes)
-    if pair is None:
-        return None
+    if pair is None or any(_is_uneven(level, multiscale.axes[i].name) for level in multiscale.levels for i in pair):
+        return None  # no affine transformation says where such cells are: their coordinates do
     world = multiscale.world
     if world is not None:
         rows = [list(row) for row in world]
@@ -99,6 +144,13 @@ def _horizontal(multiscale: Multiscale) -> _Horizontal | None:
             if any(value != float(i == j) for j, value in enumerate(row) if i not in pair or j not in pair):
                 return None
     return _Horizontal(*pair, (multiscale.axes[pair[0]].name, multiscale.axes[pair[1]].name))
+
+
+def _is_uneven(level: Level, axis: str) -> bool:
+    """True when the cells of a level are no straight line along an axis, but for a last, partial one."""
+    numbers = [float(v) for v in level.coordinates.get(axis, ()) if isinstance(v, (int, float))]
+    inner = geometry.line(numbers[:-1]) if len(numbers) > 2 else None
+    return inner is not None and not inner.is_straight
 
 
 def affine(level: Level, horizontal: tuple[int, int], world: tuple[tuple[float, ...], ...] | None) -> list[float] | None:
@@ -149,7 +201,7 @@ def _item(multiscale: Multiscale, k: int, paths: Sequence[str], horizontal: _Hor
     item: dict[str, JSON] = {"asset": paths[k]}
     if k:
         item["derived_from"] = paths[k - 1]
-        item["transform"] = _transform(multiscale.levels[k - 1], level, horizontal)
+        item["transform"] = _transform(multiscale, k, horizontal)
         method = level.extra.get("resampling_method", multiscale.type)
         if method is not None:
             item["resampling_method"] = method
@@ -164,15 +216,21 @@ def _item(multiscale: Multiscale, k: int, paths: Sequence[str], horizontal: _Hor
     return {**item, **{key: value for key, value in level.extra.items() if key not in ITEM_KEYS and key != "coordinateTransformations"}}
 
 
-def _transform(source: Level, level: Level, horizontal: _Horizontal | None) -> dict[str, JSON]:
+def _transform(multiscale: Multiscale, k: int, horizontal: _Horizontal | None) -> dict[str, JSON]:
     """Returns scale and translation of a step; the horizontal translation is 0 where `spatial:transform` tells it, and says that corners coincide."""
+    source, level = multiscale.levels[k - 1], multiscale.levels[k]
     if source.scale is None or level.scale is None:
         return {}
     factors = [Fraction(repr(b)) / Fraction(repr(a)) for a, b in zip(source.scale, level.scale, strict=True)]
+    uneven = [i for i, axis in enumerate(multiscale.axes) if _is_uneven(level, axis.name) or _is_uneven(source, axis.name)]
+    if uneven and source.array is not None and level.array is not None:
+        whole = [geometry.ratio(a, b)[0] for a, b in zip(source.array.shape, level.array.shape, strict=True)]
+        factors = [whole[i] if i in uneven else f for i, f in enumerate(factors)]
     shifts = [Fraction(0)] * len(factors)
     if source.translation is not None and level.translation is not None:
         pairs = zip(source.translation, level.translation, source.scale, strict=True)
         shifts = [(Fraction(repr(b)) - Fraction(repr(a))) / Fraction(repr(s)) for a, b, s in pairs]
+    shifts = [Fraction(0) if i in uneven else s for i, s in enumerate(shifts)]
     if horizontal is not None:
         shifts = [Fraction(0) if i in horizontal.pair else s for i, s in enumerate(shifts)]
         if all(f == 1 and s == 0 for i, (f, s) in enumerate(zip(factors, shifts, strict=True)) if i not in horizontal.pair):

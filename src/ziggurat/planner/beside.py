@@ -12,7 +12,7 @@ import numpy as np
 
 from ziggurat import geometry
 from ziggurat.model import JSON, Axis, SourceInfo
-from ziggurat.planner.options import WEIGHT_RULES, BuildOptions
+from ziggurat.planner.options import EQUAL, WEIGHT_RULES, BuildOptions
 from ziggurat.problems import OptionError
 from ziggurat.reductions import Weighing
 
@@ -42,7 +42,7 @@ def described_weights(options: BuildOptions, given: Mapping[str, JSON] | None, i
     `axes` are those of the source, in its order. Raises OptionError for what does not fit the base.
     """
     said = options.weights
-    if said is None:
+    if said is None or (isinstance(said, str) and said == EQUAL):
         return None
     if isinstance(said, str) and said in WEIGHT_RULES:
         return {"rule": said, **_irregular(said, options, info, axes)}

@@ -98,7 +98,7 @@ def choose_axes(info: SourceInfo, options: BuildOptions) -> tuple[tuple[Axis, ..
 def choose_kind(info: SourceInfo, axes: Sequence[Axis], options: BuildOptions) -> tuple[Kind, Reduction]:
     """Returns the kind of the samples and the reduction of their levels, whose axes are `axes` in any order."""
     dtype = np.dtype(info.array.dtype)
-    said = None if options.reduction is None else reductions.resolve(options.reduction, [a.name for a in axes])
+    said = None if options.rows is None else reductions.resolve(options.rows, [a.name for a in axes])
     kind = options.kind or info.kind
     if kind is None:
         if dtype.kind == "b":
@@ -277,7 +277,7 @@ def _grown(shape: Shape, chunks: Shape, itemsize: int, limit: int) -> Shape | No
 
 def choose_ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequence[float] | None, options: BuildOptions) -> list[Shape]:
     """Returns the factors of every step, one tuple per level above the base. Raises OptionError for what cannot be."""
-    named = reductions.by_axis(options.reduction)
+    named = reductions.by_axis(options.rows)
     steps = _ladder(shape, axes, chunks, scale, options, [a.kind == "space" if named is None else a.name in named for a in axes])
     for i, axis in enumerate(axes):
         if named is not None and axis.name not in named and any(step[i] > 1 for step in steps):
@@ -292,7 +292,7 @@ def _ladder(shape: Shape, axes: Sequence[Axis], chunks: Shape, scale: Sequence[f
     if said is None and not any(reduced):
         raise OptionError(f"factors: none of the axes {', '.join(a.name for a in axes)} is known to be space; say factors by axis name")
     step = None if said is None else whole("factors", per_axis("factors", said, axes, (1,) * len(axes)))  # type: ignore[arg-type]
-    if isinstance(said, int) and reductions.by_axis(options.reduction) is not None:
+    if isinstance(said, int) and reductions.by_axis(options.rows) is not None:
         step = tuple(said if here else 1 for here in reduced)
     if step is not None:
         _check_step(step, shape, axes, broadcast=isinstance(said, int))

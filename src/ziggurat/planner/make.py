@@ -60,8 +60,8 @@ def make_plan(info: SourceInfo, options: BuildOptions, target: Target, probes: P
         form, form_notes = _form_of_groups(info, axes, options, target)
         frame = _frame(info, axes, options, form)
         windows = said_windows(options, frame.shape, frame.axes, frame.scale)
-    if options.reduction is not None:
-        row = reductions.resolve(options.reduction, [axis.name for axis in frame.axes])  # in the order in which they are written
+    if options.rows is not None:
+        row = reductions.resolve(options.rows, [axis.name for axis in frame.axes])  # in the order in which they are written
     known = frame.scale if frame.scale_is_known else None
     chunks = choices.choose_chunks(info, frame.axes, frame.shape, frame.stored_chunks, known, options)
     ladder = () if windows else choices.choose_ladder(frame.shape, frame.axes, chunks, known, options)
@@ -210,7 +210,7 @@ def _fill_value(info: SourceInfo, target: Target, options: BuildOptions, form: F
     In Zarr v2 xarray takes it for `_FillValue`, so a layout of its world has the value of missing samples there, and null where there is none: zeros
     would be read as missing, and integers as floats.
     """
-    value = info.array.fill_value if info.array.zarr_format else 0
+    value = info.array.fill_value if info.array.zarr_format or info.array.fill_value is not None else 0
     if form.zarr_format == 3:
         return 0 if value is None else value
     if target.in_place or form.layout.partition("@")[0] not in layouts.OF_XARRAY:

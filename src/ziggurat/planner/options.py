@@ -20,10 +20,14 @@ Durability = Literal["rename", "fsync", "none"]
 Missing = Literal["skip", "propagate"]
 WEIGHT_RULES = ("area", "area_wgs84", "cos_lat")
 """Weights that follow from where samples lie."""
+EQUAL = "equal"
+"""Every sample counts 1, also where a Dataset would be weighted by area."""
 Nodata: TypeAlias = "float | int | str | PathLike[str] | object"
 """A value, NaN, `"fill"` (the array's fill value), or an array (or a path of one) that is not 0 where a sample is missing."""
 Weights: TypeAlias = "str | PathLike[str] | Mapping[str, object] | object"
 """A rule, a path, 1-D arrays by axis name, an array that broadcasts to the base, or a function of a region (a tuple of slices)."""
+Rows: TypeAlias = "str | Reduction | Mapping[str, str | Reduction | Mapping[str, str | Reduction]]"
+"""A name or a row of one's own; by axis name; of a Dataset by variable."""
 Step: TypeAlias = "int | Sequence[int] | Mapping[str, int]"
 """Factors of one step: one for all reduced axes, one per axis, or by axis name."""
 Numbers: TypeAlias = "float | Sequence[float] | Mapping[str, float]"
@@ -38,12 +42,13 @@ _UNITS = MappingProxyType({"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**
 class BuildOptions:
     """Everything that can be said about a build; None means "not said", and `defaults.md` says what then happens.
 
-    `reduction` is a name of the table, a row of one's own, or one of these by axis name, in the order in which they are done;
+    `reduction` is a name of the table, a row of one's own, or one of these by axis name, in the order in which they are done, or, of a
+    Dataset, by variable; `variables` are those of a Dataset that are built, `encoding` says `chunks`, `shards`, `codecs` or `dtype` of one;
     `factors` is a step or, as a list of lists or mappings, a
     ladder of steps; `nodata` is a value, NaN, `"fill"`, or an array (or its path) that is not 0 where a sample is missing;
     `missing` says what a window with missing samples becomes (`"skip"`: the others count; `"propagate"`: it is missing), `min_valid`
     which share of its weight must be valid; `weights` is a rule (`"area"`, `"area_wgs84"`, `"cos_lat"`), an array, a path, 1-D
-    arrays by axis name, or a function of a region; `coverage` stores the valid share of every level; `levels` counts the base;
+    arrays by axis name, a function of a region, or `"equal"`; `coverage` stores the valid share of every level; `levels` counts the base;
     `level_shapes` and `level_scales` say, per level above the base, its shape or its sample steps, whatever factor that is;
     `groups` says by axis name, per level, the cuts between groups of base samples, 0 first and the axis's length last;
     `scale` and `translation` are those of the base, in `unit`; `memory` is in
@@ -51,7 +56,7 @@ class BuildOptions:
     is a text such as `"zstd 3"`. Raises OptionError.
     """
 
-    reduction: str | Reduction | Mapping[str, str | Reduction] | None = None
+    reduction: Rows | None = None
     factors: Step | Sequence[Step] | None = None
     levels: int | None = None
     axes: str | Sequence[str | Axis] | None = None
@@ -81,6 +86,8 @@ class BuildOptions:
     level_shapes: Sequence[Sequence[int] | Mapping[str, int]] | None = None
     level_scales: Sequence[Numbers] | None = None
     groups: Mapping[str, Sequence[Sequence[int]]] | None = None
+    variables: str | Sequence[str] | None = None
+    encoding: Mapping[str, Mapping[str, object]] | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -90,7 +97,8 @@ class BuildOptions:
         for what in ("kind", "durability", "codecs", "layout", "name", "dtype"):
             if not isinstance(getattr(self, what), str | None):
                 raise OptionError(f"{what}: found {getattr(self, what)!r}, expected a text")
-        rows = self.reduction.values() if isinstance(self.reduction, Mapping) else () if self.reduction is None else (self.reduction,)
+        said = self.reduction.values() if isinstance(self.reduction, Mapping) else () if self.reduction is None else (self.reduction,)
+        rows = [one for row in said for one in (row.values() if isinstance(row, Mapping) else (row,))]
         if not all(isinstance(row, str) or hasattr(row, "factory") for row in rows):
             raise OptionError(f"reduction: found {self.reduction!r}, expected a name such as 'mean', or what ziggurat.reduction() makes of a function")
         if not isinstance(self.names, str | Sequence | None) or not all(isinstance(name, str) for name in self.names or ()):
@@ -108,6 +116,17 @@ class BuildOptions:
         if isinstance(self.axes, str) and not self.axes:
             raise OptionError("axes: found an empty text, expected one name per axis such as 'zyx'")
         parse_bytes(self.memory)
+        self._check_dataset()
+
+    def _check_dataset(self) -> None:
+        """Holds the names of variables to texts, and makes one name a list of one."""
+        if isinstance(self.variables, str):
+            object.__setattr__(self, "variables", (self.variables,))
+        if self.variables is not None and (not self.variables or not all(isinstance(name, str) for name in self.variables)):
+            raise OptionError(f"variables: found {self.variables!r}, expected names of variables such as ['t2m', 'tp']")
+        said = self.encoding
+        if said is not None and not (isinstance(said, Mapping) and all(isinstance(one, Mapping) for one in said.values())):
+            raise OptionError(f"encoding: found {said!r}, expected words by variable such as {{'t2m': {{'chunks': {{'time': 1}}}}}}")
 
     def _check_missing(self) -> None:
         if self.missing is not None and self.missing not in get_args(Missing):
@@ -117,6 +136,17 @@ class BuildOptions:
             raise OptionError(f"min_valid: found {share!r}, expected a share above 0 and at most 1, such as 0.3")
         if share is not None and self.missing == "propagate" and share != 1:
             raise OptionError(f"missing: 'propagate' wants all of a window to be valid and min_valid={share!r} a part of it; say one of them")
+
+    @property
+    def rows(self) -> str | Reduction | Mapping[str, str | Reduction] | None:
+        """The reduction of one array. Raises OptionError for one that is said by variable."""
+        said = self.reduction
+        if not isinstance(said, Mapping):
+            return said
+        flat = {name: row for name, row in said.items() if not isinstance(row, Mapping)}
+        if len(flat) != len(said):
+            raise OptionError(f"reduction: found rows by axis for {next(iter(set(said) - set(flat)))!r}, which only a Dataset has; say one by axis name")
+        return flat
 
     @property
     def nodata_beside(self) -> object:
@@ -129,7 +159,7 @@ class BuildOptions:
     def weights_beside(self) -> object:
         """The weights that have to be opened: an array, a path or a function; None for rules and for numbers by axis."""
         said = self.weights
-        return None if said is None or isinstance(said, Mapping) or (isinstance(said, str) and said in WEIGHT_RULES) else said
+        return None if said is None or isinstance(said, Mapping) or (isinstance(said, str) and said in (EQUAL, *WEIGHT_RULES)) else said
 
     @property
     def memory_bytes(self) -> int | None:

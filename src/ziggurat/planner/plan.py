@@ -20,7 +20,8 @@ from ziggurat.reductions import word_of
 Base = Literal["stays", "verbatim", "encoded"]
 """What becomes of level 0: it stays where it is; its stored objects are copied as they are; it is encoded again."""
 
-_NOT_IN_FINGERPRINT = ("fingerprint", "threads", "memory_bytes", "peak_bytes", "expected_seconds", "notes", "durability")
+_NOT_IN_FINGERPRINT = ("fingerprint", "threads", "memory_bytes", "peak_bytes", "expected_seconds", "notes", "durability", "variables")
+_SUMS = ("n_chunk_reads", "n_chunk_writes", "n_object_writes", "bytes_in", "bytes_out", "expected_seconds")
 PLAN_VERSION = 1
 
 
@@ -118,6 +119,8 @@ class BuildPlan:
     """Version of the package and of the codec library: the same files only for the same ones."""
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    variables: tuple[BuildPlan, ...] = ()
+    """Of a Dataset the plans of its variables, by name; this plan is then that of the first with the costs of all. Empty of an array."""
 
     @property
     def n_levels(self) -> int:
@@ -135,6 +138,8 @@ class BuildPlan:
 
     @property
     def n_tasks(self) -> int:
+        if self.variables:
+            return sum(one.n_tasks for one in self.variables)
         return sum(n_tiles(self.levels[p.root].shape, p.tiles[p.root if p.what == "walk" else 0]) for p in self.passes)
 
     def to_json(self) -> dict[str, Any]:
@@ -151,6 +156,7 @@ class BuildPlan:
             values["axes"] = tuple(Axis(**a) for a in document["axes"])
             values["levels"] = tuple(map(_level, document["levels"]))
             values["passes"] = tuple(Pass(**{k: _tupled(v) for k, v in x.items()}) for x in document["passes"])
+            values["variables"] = tuple(cls.from_json({"plan": PLAN_VERSION, **one}) for one in document.get("variables", ()))
             return cls(**values)
         except (KeyError, TypeError, AttributeError) as error:
             raise PlanError(f"plan: found a document that is no plan ({error}); make the plan again") from None
@@ -160,6 +166,15 @@ class BuildPlan:
         facts = {k: v for k, v in self.to_json().items() if k not in _NOT_IN_FINGERPRINT}
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return dataclasses.replace(self, fingerprint=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+    @classmethod
+    def joined(cls, plans: tuple[BuildPlan, ...], *, source: str, stamp: str, notes: tuple[str, ...] = ()) -> BuildPlan:
+        """Returns the plan of a Dataset from those of its variables; `stamp` tells apart what they do not say, such as coordinates."""
+        costs = {name: sum(getattr(one, name) for one in plans) for name in _SUMS}
+        text = "\n".join((stamp, *(one.fingerprint for one in plans)))
+        peak, threads = max(one.peak_bytes for one in plans), max(one.threads for one in plans)
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return dataclasses.replace(plans[0], **costs, source=source, peak_bytes=peak, threads=threads, notes=notes, fingerprint=fingerprint, variables=plans)
 
     def __str__(self) -> str:
         from ziggurat.planner.table import table

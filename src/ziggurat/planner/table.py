@@ -74,6 +74,7 @@ def table(plan: BuildPlan) -> str:
     rows += [_row(k, level) for k, level in enumerate(plan.levels)]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines += ["  ".join(c.rjust(w) if i in (0, 6) else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
+    lines += _variables(plan)
     shards = [level.shards for level in plan.levels if level.shards]
     lines += ["", f"reads   {count_text(plan.n_chunk_reads, 'chunk')} ({size_text(plan.bytes_in)} decoded){_again(plan)}"]
     n_objects = count_text(plan.n_object_writes, "object")
@@ -86,6 +87,19 @@ def table(plan: BuildPlan) -> str:
     if not any(units):
         lines += ["note    no unit is known for the axes; say unit= and scale= to place the image in the world"]
     return "\n".join(lines + [f"note    {n}" for n in plan.notes])
+
+
+def _variables(plan: BuildPlan) -> list[str]:
+    """Returns a row per variable of a dataset; none of an array."""
+    if not plan.variables:
+        return []
+    rows = [("variable", "axes", "type", "chunks", "reduction", "weighted by")]
+    for one in plan.variables:
+        rule = one.weights.get("rule") if one.weights is not None else ""
+        weighted = str(rule) if rule else "area" if one.weights is not None else ""
+        rows.append((one.name, " ".join(a.name for a in one.axes), one.source_dtype, _cross(one.levels[0].chunks), one.reduction, weighted))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["", *("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)]
 
 
 def _anchor(plan: BuildPlan) -> str:

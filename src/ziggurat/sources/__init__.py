@@ -18,7 +18,7 @@ from ziggurat.node import named_place
 from ziggurat.problems import NotFound, OptionError, StorageError, UnsupportedError
 from ziggurat.sources.blocks import UNDERSTOOD, BlockSource, Source
 
-__all__ = ["BlockSource", "Source", "is_tiff", "open_source", "regrid"]
+__all__ = ["BlockSource", "Source", "is_netcdf", "is_tiff", "open_source", "regrid"]
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata", "attributes.json")
 """Documents that make a folder a node of Zarr or N5."""
@@ -49,6 +49,15 @@ def is_tiff(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(4) in _TIFF
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def is_netcdf(path: Path) -> bool:
+    """True for a file that begins as HDF5 or as classic NetCDF does. Raises StorageError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith((b"\x89HDF\r\n\x1a\n", b"CDF"))
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
 

@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 from ziggurat.chunkio import AnyArray
 from ziggurat.model import Kind, SourceInfo
 from ziggurat.problems import NotFound, OptionError
-from ziggurat.sources.blocks import BlockSource, Region, array_facts, axis_of, checked_dtype, checked_shape, content_stamps, file_stamp, free_chunks, stem
+from ziggurat.sources.blocks import (
+    BlockSource,
+    Region,
+    array_facts,
+    axis_of,
+    checked_dtype,
+    checked_shape,
+    content_stamps,
+    file_stamp,
+    free_chunks,
+    in_blocks,
+    stem,
+)
 
 if TYPE_CHECKING:
     from dask.array import Array
@@ -55,6 +67,10 @@ class XarraySource(BlockSource):
     def fill(self, region: Region, out: AnyArray) -> bool:
         np.copyto(out, np.asarray(self._variable[region]), casting="same_kind")
         return True
+
+    def in_blocks(self, chunks: tuple[int, ...]) -> XarraySource:
+        """Returns the same source, read in blocks of another shape."""
+        return XarraySource(self._variable, in_blocks(self._info, chunks))
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return XarraySource, (self._variable, self._info)
