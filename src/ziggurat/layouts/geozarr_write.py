@@ -205,7 +205,7 @@ def _item(multiscale: Multiscale, k: int, paths: Sequence[str], horizontal: _Hor
         method = level.extra.get("resampling_method", multiscale.type)
         if method is not None:
             item["resampling_method"] = method
-    elif horizontal is None and level.scale is not None and level.translation is not None:
+    elif horizontal is None and level.scale is not None and level.translation is not None and not any(_is_uneven(level, a.name) for a in multiscale.axes):
         item["transform"] = {"scale": list(level.scale), "translation": list(level.translation)}
     if horizontal is not None:
         transform = affine(level, horizontal.pair, multiscale.world)

@@ -134,13 +134,18 @@ def open_xarray(dataset: Dataset, *, location: str | None = None) -> DatasetSour
 
 def open_file(path: Path) -> DatasetSource:
     """Returns the source of a NetCDF or HDF5 file, its numbers as they are stored. Raises MissingExtra, StorageError."""
-    if importlib.util.find_spec("xarray") is None or not any(importlib.util.find_spec(n) for n in ("h5netcdf", "netCDF4", "scipy")):
-        raise MissingExtra(f"{path}: NetCDF and HDF5 files are read by xarray and h5netcdf; install them with: pip install 'ziggurat[netcdf]'")
+    install = f"{path}: NetCDF and HDF5 files are read by xarray and h5netcdf; install them with: pip install 'ziggurat[netcdf]'"
+    if importlib.util.find_spec("xarray") is None:
+        raise MissingExtra(install)
     import xarray
 
     try:
         dataset = xarray.open_dataset(path, mask_and_scale=False, decode_times=False, decode_coords="all", cache=False)
+    except ImportError as error:
+        raise MissingExtra(install) from error
     except (OSError, ValueError, KeyError) as error:
+        if importlib.util.find_spec("h5netcdf") is None and importlib.util.find_spec("netCDF4") is None:
+            raise MissingExtra(install) from error  # xarray finds no engine
         raise StorageError(f"{path}: cannot be opened as NetCDF ({error})") from error
     return open_xarray(dataset, location=str(path))
 
@@ -152,7 +157,7 @@ def open_zarr_dataset(root: object) -> DatasetSource:
     import xarray
 
     try:
-        dataset = xarray.open_zarr(root, mask_and_scale=False, decode_times=False, decode_coords="all", chunks=None, consolidated=None)
+        dataset = xarray.open_zarr(root, mask_and_scale=False, decode_times=False, decode_coords="all", chunks=None, consolidated=False)
     except (OSError, ValueError, KeyError) as error:
         raise StorageError(f"{root}: cannot be opened as a dataset ({error})") from error
     return open_xarray(dataset, location=str(root))
