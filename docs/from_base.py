@@ -16,7 +16,8 @@ import skimage.data
 import skimage.io
 from numpy.typing import NDArray
 
-from ziggurat.reductions import TABLE, Reduction, find, reduce_array
+from ziggurat.geometry import cumulative_factors
+from ziggurat.reductions import TABLE, Reduction, find, reduce_array, resolve
 
 Array = NDArray[Any]
 ROOT = Path(__file__).parent.parent
@@ -70,6 +71,16 @@ def compared(row: Reduction, base: Array) -> list[Row]:
     return found
 
 
+def compared_with_one_step(row: Reduction, base: Array) -> list[Row]:
+    """Levels made from the level before, against those made from the base by one step of the cumulative factors."""
+    found = []
+    for previous, factors in zip(reduce_array(row, base, LADDER), cumulative_factors(LADDER, base.ndim)[1:], strict=True):
+        at_once = reduce_array(row, base, [factors])[0]
+        apart = previous.astype(np.float64) - at_once
+        found.append(Row(float(np.mean(previous != at_once)), float(np.abs(apart).mean()), float(apart.mean())))
+    return found
+
+
 def composing_rows_are_equal() -> list[str]:
     """Names of the rows that compose, each seen equal in two steps and in one; integers, so that no order of summation is seen."""
     base = images()["coins"].astype(np.uint16)
@@ -112,6 +123,25 @@ def page() -> str:
             rule,
             *(f"| {image} | {' | '.join(f'{row.off:.2f} ({row.bias:+.2f})' for row in compared(find(name), base))} |" for image, base in images().items()),
         ]
+    for name, row, what in (
+        (
+            "gaussian",
+            find("gaussian"),
+            "It has no `source=base`, so it is set beside one step by the cumulative factors.",
+        ),
+        ("mean along y, then max along x", resolve({"y": "mean", "x": "max"}, "yx"), "Operations that do not commute are made from the level before."),
+    ):
+        lines += [
+            "",
+            f"## Images: mean difference of {name}, level from level, from one step from the base, and its bias, in grey levels",
+            "",
+            what,
+            "",
+            f"| image | {levels} |",
+            rule,
+            *(f"| {image} | {' | '.join(f'{r.off:.2f} ({r.bias:+.2f})' for r in compared_with_one_step(row, base))} |" for image, base in images().items()),
+        ]
+    lines += ["", "Levels of `laplacian` are the differences between levels of `gaussian`: they differ as those do."]
     return "\n".join(lines) + "\n"
 
 

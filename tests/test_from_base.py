@@ -13,7 +13,7 @@ import scipy.stats
 import skimage.measure
 import tensorstore
 
-from ziggurat.reductions import find, reduce_array
+from ziggurat.reductions import find, reduce_array, resolve
 
 LADDER = [(2, 2)] * 4
 
@@ -35,6 +35,11 @@ def test_what_composes_is_equal_and_what_does_not_differs_from_level_2_on(page: 
     differ = [row.differ for row in page.compared(find("mode"), labels)]
     assert differ[0] == 0
     assert 0.3 < differ[1] < differ[2] < differ[3]
+    image = page.images()["coins"]
+    for row in (find("gaussian"), resolve({"y": "mean", "x": "max"}, "yx")):
+        off = [level.off for level in page.compared_with_one_step(row, image)]
+        assert off[0] == 0 < off[1] < off[2]
+    assert [level.off for level in page.compared_with_one_step(find("max"), image)] == [0] * 5
 
 
 @pytest.mark.prove
