@@ -169,9 +169,10 @@ PROMISES = (
             f"{CLUSTERS}test_a_pool_that_lost_a_worker_is_one_sentence_and_the_build_goes_on",
             f"{CLUSTERS}test_a_store_that_workers_do_not_share_is_refused",
             f"{CLUSTERS}test_the_scheduler_holds_a_window_of_tasks",
+            f"{CLUSTERS}test_the_memory_of_the_scheduler_does_not_grow_with_the_tasks",
         ),
         "two worker processes of dask, one of them killed with SIGKILL",
-        "a network that is cut between scheduler and workers is not tried, nor clusters of several machines",
+        "the memory of the scheduler is followed up to 10^4 tasks (`make prove`), not 10^6; a network that is cut, clusters of several machines and adaptive ones are not tried",
     ),
     Promise(
         "S1",

@@ -245,12 +245,12 @@ def test_the_memory_of_the_scheduler_does_not_grow_with_the_tasks(scheduler, rec
     begun = process.memory_info().rss
     record_property("MiB after 10^3 tasks", round(begun / 2**20, 1))
     done = 1000
-    for n in (10**4, 10**5, 10**6):
+    for n in (3000, 10_000):
         dry_run(ClusterExecutor(client), n - done)
         done = n
-        record_property(f"MiB after 10^{len(str(n)) - 1} tasks", round(process.memory_info().rss / 2**20, 1))
+        record_property(f"MiB after {n} tasks", round(process.memory_info().rss / 2**20, 1))
         assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) <= 2 * 16
-    assert process.memory_info().rss - begun < 64 * 2**20
+    assert process.memory_info().rss - begun < 16 * 2**20  # a task that stayed would cost some KiB
 
 
 def test_a_task_is_a_place_and_a_few_numbers():
