@@ -9,7 +9,7 @@ from typing import Any
 
 from ziggurat import layouts
 from ziggurat.conversion.across import writable
-from ziggurat.layouts import Described, Layout, Writing
+from ziggurat.layouts import Described, Layout, Mending, Writing
 from ziggurat.layouts.rules import COMMON, DEEP, TABLES, Rule
 from ziggurat.validation import CHECKS
 
@@ -99,7 +99,7 @@ def index() -> str:
         good = [path for path, _ in fixtures(layout) if path.parts[-2] == "good"]
         broken = [path for path, _ in fixtures(layout) if path.parts[-2] == "broken"]
         versions = [name.partition("@")[2] for name in writable() if name.partition("@")[0] == layout.name]
-        repairs = sorted({rule.repair for rule in rules_of(layout) if rule.repair}) if isinstance(layout, Writing) and versions else []
+        repairs = sorted(layout.mends) if isinstance(layout, Mending) and versions else []
         name = f"[{layout.name}]({layout.name}.md)" if isinstance(layout, Described) else layout.name
         mended = ", ".join([*repairs, *(["copy"] if versions or in_zarr(layout) else [])]) or "no"
         cells = (

@@ -189,13 +189,16 @@ def test_unknown_versions_are_never_rewritten(tmp_path: Path) -> None:
     assert zg.fix(root).repairs == () and state(root) == before
 
 
-def test_a_layout_that_is_only_read_cannot_be_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = store(tmp_path / "a.zarr", reverse)
-    from ziggurat.conversion import repairs
+def test_a_layout_that_is_only_read_cannot_be_mended() -> None:
+    from tests.layouts.fixtures import FIXTURES
+    from ziggurat import layouts
+    from ziggurat.conversion.repairs import repair_plan
+    from ziggurat.node import DictNode
+    from ziggurat.validation import check_result
 
-    def only_read(layout_id: str, table: object) -> None:
-        raise LayoutError(f"layout {layout_id!r}: is read, and never written")
-
-    monkeypatch.setattr(repairs, "writing", only_read)
-    with pytest.raises(LayoutError, match=r"OME004 .* - but layout 'ome-zarr@0\.5': is read"):
-        zg.fix(root)
+    (draft,) = [fixture for fixture in FIXTURES if fixture.layout == "geozarr@draft-2025-11" and fixture.kind == "good"]
+    last = max(key.split("/")[0] for key in draft.documents if "/" in key)
+    node = DictNode({key: document for key, document in draft.documents.items() if not key.startswith(f"{last}/")}, values=draft.values)
+    found = layouts.read(node)
+    with pytest.raises(LayoutError, match=r"'geozarr@draft-2025-11': is read, and never written"):
+        repair_plan(node, found, check_result(node, found).problems)

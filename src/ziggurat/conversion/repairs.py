@@ -1,23 +1,26 @@
 """Repairs of documents that follow from the arrays, decided from documents alone; samples are never touched, nothing is invented.
 
 Which repair mends which rule is data (`Rule.repair`). Each repair changes the model that was read; the layout's own writer turns
-that into documents, so keys that no repair means stay as they are. Source: formats.md 15.2, 15.9; design.md, fix.
+that into documents, so keys that no repair means stay as they are. What differs from layout to layout is behind `Mending`.
+Source: formats.md 15.2, 15.9; design.md, fix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from ziggurat import layouts
 from ziggurat.conversion.across import ConversionPlan, NodeWrite, writing
 from ziggurat.conversion.describe import Made, described
-from ziggurat.layouts import RULES
+from ziggurat.layouts import RULES, Mending, SmallArray
+from ziggurat.layouts.coordinates import PACKING
 from ziggurat.layouts.rules import Repair as Kind
-from ziggurat.layouts.series import stated_ladder
+from ziggurat.layouts.series import placed, stated_ladder, stated_windows
 from ziggurat.model import JSON, Level, Multiscale
-from ziggurat.node import ARRAY_KEYS, Node
-from ziggurat.problems import LayoutError, Problem
+from ziggurat.node import ARRAY_KEYS, Container, Node, loads
+from ziggurat.problems import DocumentError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +60,109 @@ def repair_plan(
 
     Raises LayoutError when something could be mended and the layout is only read.
     """
-    broken: dict[Kind, Problem] = {}
+    broken: dict[Kind, list[Problem]] = {}
     for problem in problems:
         kind = RULES[problem.rule].repair if problem.rule in RULES else None
         if kind is not None:
-            broken.setdefault(kind, problem)
+            broken.setdefault(kind, []).append(problem)
+    layout = layouts.find(result.layout, table)
+    version = layouts.version_of(result.layout, table)
+    mending = layout if isinstance(layout, Mending) and layout.containers(version) else None
+    if mending is None:
+        return _of_what_is_read_only(node, result, broken, table)
     repairs: list[Repair] = []
-    multiscales = []
+    multiscales, moved = [], set[str]()
     for i, multiscale in enumerate(result.multiscales):
         known = made[i] if i < len(made) else Made()
-        for mend in (_without_absent, _in_order, _placed):
-            multiscale, done = mend(multiscale, broken, known)
-            repairs += done
+        multiscale, done = _without_absent(mending, multiscale, broken)
+        multiscale, more = _in_order(mending, multiscale, broken)
+        multiscale, last = _placed(multiscale, broken, known)
+        moved |= {level.path for level in multiscale.levels} if last else set()
+        repairs += [*done, *more, *last]
         multiscales.append(multiscale)
-    version = layouts.version_of(result.layout, table)
-    attributes, multiscales, done = _versioned(node.attributes, multiscales, broken, version)
-    repairs += done
+    attributes = node.attributes
+    if "version" in broken:
+        attributes, versioned = mending.versioned(attributes, multiscales, version)
+        if attributes != node.attributes or any(a is not b for a, b in zip(versioned, multiscales, strict=True)):
+            repairs += [Repair(p.rule, p.loc, f'"{version}" is written', p.message) for p in broken["version"][:1]]
+        multiscales = list(versioned)
     arrays, done = _named(node, multiscales, broken)
     repairs += done
-    copies = [Repair(p.rule, p.loc or "the consolidated copy", "the copy is made anew", p.message) for kind, p in broken.items() if kind == "copy"]
-    repairs += copies
-    repairs += [Repair(p.rule, p.loc, "what the arrays say is written again", p.message) for kind, p in broken.items() if kind == "arrays"]
+    repairs += [Repair(p.rule, p.loc or "the consolidated copy", "the copy is made anew", p.message) for p in broken.get("copy", ())]
+    if multiscales and ("arrays" in broken or (moved and "arrays" in mending.mends)):
+        multiscales = [mending.retold(m, mending.listing(m), anew=True) for m in multiscales]
+        repairs += [Repair(p.rule, p.loc, "what the arrays say is written again", p.message) for p in broken.get("arrays", ())]
     if not repairs:
         return RepairPlan((), None)
-    try:
-        layout = writing(result.layout, table)
-    except LayoutError as error:
-        if repairs == copies and node.container is not None:  # a copy says what the documents say, in any layout
-            return RepairPlan(tuple(copies), ConversionPlan(result.layout, result.layout, node.container, True, (), ()))
-        raise LayoutError(f"{node.location}: {repairs[0]} - but {error}") from None
-    nodes = list(arrays)
-    if node.container is not None:
-        documents = layout.write(multiscales, version=version, existing=attributes)
-        named = {write.path for write in arrays}
-        nodes += [_beside(node, path, said) for path, said in documents.attributes.items() if path and path not in named]
-        nodes += [NodeWrite("", "group", documents.attributes[""])] if "" in documents.attributes else []
-    plan = ConversionPlan(result.layout, result.layout, node.container or "zarr2", True, (), tuple(nodes))
+    documents = mending.write(multiscales, version=version, existing=attributes)
+    named = {write.path for write in arrays}
+    nodes = [*arrays, *(_beside(node, path, said) for path, said in documents.attributes.items() if path and path not in named)]
+    nodes += [NodeWrite("", "group", documents.attributes[""])] if "" in documents.attributes else []
+    container = node.container or _container_below(node, result.multiscales)
+    plan = ConversionPlan(
+        result.layout, result.layout, container, True, (), tuple(nodes),
+        _moved_coordinates(node, documents.arrays, moved), _changed_files(node, documents.files), documents.consolidated if "copy" in broken else (),
+    )  # fmt: skip
     return RepairPlan(tuple(repairs), plan)
+
+
+def _of_what_is_read_only(node: Node, result: layouts.ReadResult, broken: Broken, table: Sequence[layouts.Layout]) -> RepairPlan:
+    """Returns the copies made anew: they say what the documents say, in any layout. Raises LayoutError where anything else could be mended."""
+    copies = tuple(Repair(p.rule, p.loc or "the consolidated copy", "the copy is made anew", p.message) for p in broken.get("copy", ()))
+    other = next((p for kind, found in broken.items() if kind != "copy" for p in found), None)
+    if other is not None:
+        writing(result.layout, table)
+    if not copies or node.container is None:
+        return RepairPlan((), None)
+    return RepairPlan(copies, ConversionPlan(result.layout, result.layout, node.container, True, (), ()))
+
+
+def _container_below(node: Node, multiscales: Sequence[Multiscale]) -> Container:
+    """Returns the container of the levels of a plain folder."""
+    for multiscale in multiscales:
+        for level in multiscale.levels:
+            if level.array is not None and level.location is None:
+                return node.child(level.path).container or "zarr2"
+    return "zarr2"
+
+
+def _moved_coordinates(node: Node, arrays: Mapping[str, SmallArray], moved: Collection[str]) -> dict[str, SmallArray]:
+    """Returns the coordinates beside levels that were placed anew, where they say something else; their other attributes stay."""
+    groups = {path.rpartition("/")[0] for path in moved}
+    found = {}
+    for path, small in arrays.items():
+        there = node.child(path)
+        held = node.values(path) if there.array is not None and there.array.shape == (len(small.values),) else None
+        if path.rpartition("/")[0] in groups and not _same_places(held, small.values):
+            kept = {key: value for key, value in there.attributes.items() if key not in PACKING} if there.kind == "array" else {}
+            found[path] = replace(small, attributes={**kept, **small.attributes})
+    return found
+
+
+def _same_places(held: Sequence[float | str] | None, wanted: Sequence[float | str]) -> bool:
+    """True when coordinates are the same to a thousandth of a step."""
+    if held is None or len(held) != len(wanted):
+        return False
+    numbers = [value for value in wanted if not isinstance(value, str)]
+    step = min((abs(b - a) for a, b in pairwise(numbers)), default=1.0)
+    return all(a == b if isinstance(a, str) or isinstance(b, str) else abs(a - b) <= step / 1000 for a, b in zip(held, wanted, strict=True))
+
+
+def _changed_files(node: Node, files: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Returns the files that say something else than those that are there; links stay as they are spelled."""
+    found = {}
+    for name, value in files.items():
+        data = node.file(name)
+        if data is None or (not isinstance(value, str) and _plain_json(data, name) != value):
+            found[name] = value
+    return found
+
+
+def _plain_json(data: bytes, name: str) -> JSON:
+    try:
+        return loads(data, name)
+    except DocumentError:
+        return None
 
 
 def _beside(node: Node, path: str, said: Mapping[str, JSON]) -> NodeWrite:
@@ -110,66 +179,66 @@ def _beside(node: Node, path: str, said: Mapping[str, JSON]) -> NodeWrite:
     return NodeWrite(path, "array", attributes, facts)
 
 
-Broken = Mapping[Kind, Problem]
+Broken = Mapping[Kind, Sequence[Problem]]
 Mended = tuple[Multiscale, list[Repair]]
 
 
-def _without_absent(multiscale: Multiscale, broken: Broken, made: Made) -> Mended:
+def _without_absent(layout: Mending, multiscale: Multiscale, broken: Broken) -> Mended:
     """Leaves out the levels that have no array; never the base, without which there is nothing to compare with."""
-    problem = broken.get("absent")
-    gone = [level for level in multiscale.levels if level.array is None]
-    listed = [_plain(dataset) for dataset in _datasets(multiscale.raw)] or [level.path for level in multiscale.levels]
-    base = listed[-1 if multiscale.coarse_first else 0] if listed else ""
-    if problem is None or not gone or base in {level.path for level in gone}:
+    there = {level.path for level in multiscale.levels if level.array is not None}
+    listed = layout.listing(multiscale)
+    gone = [path for path in listed if path not in there]
+    if "absent" not in broken or not gone or listed[-1 if multiscale.coarse_first else 0] in gone:
         return multiscale, []
-    kept = tuple(level for level in multiscale.levels if level.array is not None)
-    paths = {level.path for level in gone}
-    raw = _with_datasets(multiscale.raw, [d for d in _datasets(multiscale.raw) if _plain(d) not in paths])
-    what = f"level {', '.join(repr(level.path) for level in gone)} is taken off the list"
-    return replace(multiscale, levels=kept, raw=raw), [Repair(problem.rule, problem.loc, what, problem.message)]
+    kept = replace(multiscale, levels=tuple(level for level in multiscale.levels if level.path in there))
+    problem = broken["absent"][0]
+    done = Repair(problem.rule, problem.loc, f"level {', '.join(map(repr, gone))} is taken off the list", problem.message)
+    fixed = layout.retold(kept, [path for path in listed if path in there], anew=False)
+    return replace(fixed, coarse_first=multiscale.coarse_first), [done]
 
 
-def _in_order(multiscale: Multiscale, broken: Broken, made: Made) -> Mended:
+def _in_order(layout: Mending, multiscale: Multiscale, broken: Broken) -> Mended:
     """Lists the levels largest first."""
-    problem, datasets = broken.get("order"), _datasets(multiscale.raw)
-    if problem is None or not datasets or multiscale.levels[0].array is None:
+    listed = layout.listing(multiscale)
+    if "order" not in broken or not listed or multiscale.levels[0].array is None:
         return multiscale, []  # which level is the base is not known
     place = {level.path: k for k, level in enumerate(multiscale.levels)}
-    ranked = sorted(datasets, key=lambda dataset: place.get(_plain(dataset), len(place)))
-    if ranked == datasets:
+    ranked = sorted(listed, key=lambda path: place.get(path, len(place)))
+    if tuple(ranked) == listed:
         return multiscale, []
-    shown = ", ".join(repr(_plain(dataset)) for dataset in ranked)
-    fixed = replace(multiscale, coarse_first=False, raw=_with_datasets(multiscale.raw, ranked))
-    return fixed, [Repair(problem.rule, problem.loc, f"the levels are listed as {shown}", problem.message)]
+    problem = broken["order"][0]
+    done = Repair(problem.rule, problem.loc, f"the levels are listed as {', '.join(map(repr, ranked))}", problem.message)
+    return layout.retold(multiscale, ranked, anew=False), [done]
 
 
 def _placed(multiscale: Multiscale, broken: Broken, made: Made) -> Mended:
     """States where the samples of every level lie, where the reduction that made them is known and the document is silent or says otherwise."""
     names = [axis.name for axis in multiscale.axes]
-    own = stated_ladder(multiscale.method, names)
+    own = stated_ladder(multiscale.method, names) or stated_windows(multiscale.method, names)
     told = made.anchor is not None or made.places is not None
     base = multiscale.levels[0] if multiscale.levels else None
     if base is None or base.scale is None or base.array is None or not (told or ("offset" in broken and own is not None)):
         return multiscale, []
-    if not told and own is not None:
-        levels = tuple(_stated(level) for level in multiscale.levels)
+    if not told:
+        silent = [base, *(replace(level, translation=None) for level in multiscale.levels[1:])]
+        levels = tuple(_stated(level) for level in placed(silent, multiscale.method, multiscale.axes))
         known = [level.translation for level in levels]
     else:
         arrays = [(level.path, level.array) for level in multiscale.levels if level.array is not None]
         if len(arrays) != multiscale.n_levels:
             return multiscale, []
         start = base.translation if base.translation_provenance in ("stated", "derived") and base.translation else (0.0,) * len(names)
-        placed = described(arrays, multiscale.axes, scale=base.scale, translation=start, name=None, made=made)
-        known = [level.translation for level in placed.levels]
+        there = described(arrays, multiscale.axes, scale=base.scale, translation=start, name=None, made=made)
+        known = [level.translation for level in there.levels]
         levels = tuple(replace(level, translation=t, translation_provenance="stated") for level, t in zip(multiscale.levels, known, strict=True))
     wrong = [(old, new) for old, new in zip(multiscale.levels, levels, strict=True) if old.translation_provenance != "stated" or not _close(old, new)]
     if not wrong:
         return multiscale, []
-    problem = broken.get("offset")
+    problem = next(iter(broken.get("offset", ())), None)
     said = "its samples say so" if made.places is not None else f"the levels are made by {made.type}" if made.type else "metadata tells the reduction"
     reason = problem.message if problem is not None else "it states " + ", ".join(str(list(old.translation or ())) for old, _ in wrong)
     what = f"translations {', '.join(str(list(t or ())) for t in known)} are written ({said})"
-    return replace(multiscale, levels=levels), [Repair(problem.rule if problem else "OME015", problem.loc if problem else "translations", what, reason)]
+    return replace(multiscale, levels=levels), [Repair(problem.rule if problem else "DEEP002", problem.loc if problem else "translations", what, reason)]
 
 
 def _stated(level: Level) -> Level:
@@ -182,39 +251,11 @@ def _close(old: Level, new: Level) -> bool:
     return all(abs(a - b) <= abs(s) / 1000 for a, b, s in zip(old.translation or (), new.translation or (), scale, strict=True))
 
 
-def _versioned(
-    attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], broken: Broken, version: str
-) -> tuple[Mapping[str, JSON], list[Multiscale], list[Repair]]:
-    """States the version as its plain string, where it is absent or spelled with more than that."""
-    problem = broken.get("version")
-    if problem is None or not problem.loc.endswith(".version"):
-        return attributes, list(multiscales), []
-    done = Repair(problem.rule, problem.loc, f'"{version}" is written', problem.message)
-    if problem.loc == "ome.version":
-        ome = attributes.get("ome")
-        if not isinstance(ome, Mapping) or not _spells(ome.get("version"), version):
-            return attributes, list(multiscales), []
-        return {**attributes, "ome": {**ome, "version": version}}, list(multiscales), [done]
-    fixed = []
-    for multiscale in multiscales:
-        spelled = bool(multiscale.raw) and "version" in multiscale.raw
-        if multiscale.raw and (not spelled or _spells(multiscale.raw.get("version"), version)) and multiscale.raw.get("version") != version:
-            multiscale = replace(multiscale, raw={**multiscale.raw, "version": version})
-        fixed.append(multiscale)
-    changed = any(a is not b for a, b in zip(fixed, multiscales, strict=True))
-    return attributes, fixed, [done] if changed else []
-
-
-def _spells(value: JSON, version: str) -> bool:
-    """True when a stated version is `version` with more or less said, such as 0.4 as a number or 0.5-dev; no other version is ever rewritten."""
-    return value is None or str(value) == version or str(value).startswith((f"{version}-", f"{version}."))
-
-
 def _named(node: Node, multiscales: Sequence[Multiscale], broken: Broken) -> tuple[tuple[NodeWrite, ...], list[Repair]]:
     """Gives arrays the names of the axes of their multiscale."""
-    problem = broken.get("names")
-    if problem is None:
+    if "names" not in broken:
         return (), []
+    problem = broken["names"][0]
     writes: dict[str, NodeWrite] = {}
     for multiscale in multiscales:
         names: list[JSON] = [axis.name for axis in multiscale.axes]
@@ -231,17 +272,3 @@ def _named(node: Node, multiscales: Sequence[Multiscale], broken: Broken) -> tup
     if not writes:
         return (), []
     return tuple(writes.values()), [Repair(problem.rule, problem.loc, f"{', '.join(map(repr, writes))} get the names of the axes", problem.message)]
-
-
-def _datasets(raw: Mapping[str, JSON]) -> list[JSON]:
-    value = raw.get("datasets")
-    return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def _with_datasets(raw: Mapping[str, JSON], datasets: list[JSON]) -> Mapping[str, JSON]:
-    return {**raw, "datasets": datasets} if "datasets" in raw else raw
-
-
-def _plain(dataset: JSON) -> str:
-    path = dataset.get("path") if isinstance(dataset, Mapping) else None
-    return path.strip("/").removeprefix("./") if isinstance(path, str) else ""

@@ -5,7 +5,7 @@ Source: formats.md 10.1, 10.7, 15.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -66,6 +66,16 @@ def names(entry: Mapping[str, JSON], convention: Convention) -> bool:
 def declares(value: JSON, convention: Convention) -> bool:
     """True when a list of conventions names one."""
     return any(names(entry, convention) for entry in listed.parts(value))
+
+
+def worded(entries: Sequence[JSON]) -> list[JSON]:
+    """Returns the entries with the words of the released tag, where they name a convention that is known; others are never touched."""
+
+    def of(entry: JSON) -> JSON:
+        known = next((c for c in CONVENTIONS.values() if isinstance(entry, Mapping) and names(entry, c)), None)
+        return entry if known is None or not isinstance(entry, Mapping) else {**entry, **known.entry}
+
+    return [of(entry) for entry in entries]
 
 
 def appended(value: JSON, convention: Convention) -> list[JSON]:

@@ -27,9 +27,9 @@ from ziggurat.problems import DocumentError, PathError, Problem, StorageError, U
 
 _EPSILON: Mapping[str, float] = MappingProxyType({"float32": 2.0**-23, "float16": 2.0**-10})
 _CF_AXES: Mapping[str, str] = MappingProxyType({"X": "space", "Y": "space", "Z": "space", "T": "time"})
-_PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 """How numbers were stored: of no use for those that were read."""
-OWN_KEYS = frozenset({"_ARRAY_DIMENSIONS", "units", *_PACKING})
+OWN_KEYS = frozenset({"_ARRAY_DIMENSIONS", "units", *PACKING})
 MAX_VARIABLES = 1000
 """More than any dataset has: each is asked for its document."""
 

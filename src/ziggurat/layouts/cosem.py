@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ziggurat.layouts import mipmaps
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.layouts.units import long_unit, short_unit
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Container, Node
@@ -46,6 +46,7 @@ class CosemLayout:
     name: str = NAME
     versions: tuple[str, ...] = (VERSION,)
     keys: tuple[str, ...] = ("multiscales", *GROUP_KEYS, "transform")
+    mends: tuple[Repair, ...] = ("absent", "arrays", "offset", "order")
 
     @property
     def facts(self) -> Facts:
@@ -109,7 +110,7 @@ class CosemLayout:
         for other in multiscales[1:]:
             message = f"{ID} holds one multiscale in a group, and {other.name or 'one without a name'!r} is left out"
             lost.append(problem("COS001", "multiscales", message, "write it into a group of its own", requirement="NOTE"))
-        if _is_unchanged(multiscale) and len(multiscales) == 1:
+        if len(multiscales) == 1 and multiscale.raw in listed.parts(existing.get("multiscales")) and _is_unchanged(multiscale):
             return Documents({"": dict(existing)}, tuple(lost))
         attributes = dict(existing)
         transforms = {level.path: _transform(multiscale, level) for level in multiscale.levels}
@@ -119,6 +120,15 @@ class CosemLayout:
             listed.set_key(attributes, key, copies.get(key), attributes.get(key))
         arrays = {path: {"transform": transform, "pixelResolution": _resolution(transform)} for path, transform in transforms.items()}
         return Documents({"": attributes, **arrays}, (*lost, *wrong))
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        return listed.listing(multiscale)
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return listed.relisted(multiscale, paths, without=("transform",) if anew else ())
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        return attributes, tuple(multiscales)  # the format has none
 
 
 LAYOUT = CosemLayout()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ziggurat.layouts import coordinates as placed
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale
 from ziggurat.node import Container, Node
 from ziggurat.problems import DocumentError, LayoutError, Problem
@@ -45,6 +45,7 @@ class DataTreeLayout:
     versions: tuple[str, ...] = (VERSION,)
     facts: Facts = _FACTS
     keys: tuple[str, ...] = ("multiscales", MARK)
+    mends: tuple[Repair, ...] = ("absent", "arrays", "offset", "order")
 
     def detect(self, node: Node) -> Evidence | None:
         return Evidence(f"{NAME}@{VERSION}", "declared", f"the attributes hold {MARK!r}") if MARK in node.attributes else None
@@ -110,6 +111,15 @@ class DataTreeLayout:
         ]
         lost += [problem("LOSS003", "omero", "a DataTree cannot say how samples are to be shown", "take an ome-zarr layout to keep it")] if display else []
         return Documents(attributes, tuple(lost), arrays=small, consolidated=("",))
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        return listed.listing(multiscale)
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return listed.relisted(multiscale, paths, without=("axes", "coordinateTransformations") if anew else ())
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        return attributes, tuple(multiscales)  # the format has none
 
 
 LAYOUT = DataTreeLayout()

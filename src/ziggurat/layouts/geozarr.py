@@ -19,7 +19,7 @@ from ziggurat.layouts import conventions, geozarr_write, grids
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.geozarr_items import DRAFTS, VERSION, Generation, Item, Spatial, generation, items, relative, spatial_of
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale
 from ziggurat.node import Container, Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
@@ -49,6 +49,7 @@ class GeoZarrLayout:
     versions: tuple[str, ...] = (*DRAFTS, VERSION)
     keys: tuple[str, ...] = ("multiscales",)
     facts: Facts = FACTS
+    mends: tuple[Repair, ...] = ("absent", "arrays", "offset", "version")
 
     def detect(self, node: Node) -> Evidence | None:
         found = generation(node.attributes)
@@ -84,10 +85,24 @@ class GeoZarrLayout:
         _check_version(version)
         value = existing.get("multiscales")
         if not multiscales or _unchanged(multiscales, existing):
-            return Documents({"": dict(existing)})
+            return Documents({"": dict(existing)}, consolidated=("",))
         if value is not None and not (isinstance(value, Mapping) and "layout" in value):
             raise LayoutError(f"multiscales: the group holds {word(value)} of another layout there, and it is not overwritten; take a group of its own")
         return geozarr_write.written(multiscales, existing, display)
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        by_asset = {level.path.removesuffix(f"/{multiscale.name}"): level.path for level in multiscale.levels}
+        return tuple(by_asset.get(text, text) for item in listed.parts(multiscale.raw.get("layout")) if (text := listed.same_text(item.get("asset"))))
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return replace(multiscale, coarse_first=False, raw={})  # each level is told by the one before it, so all are told again
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        """Every convention that is known by its UUID gets its name and the addresses of the released tag."""
+        declared = attributes.get("zarr_conventions")
+        if declared is not None and not isinstance(declared, (list, tuple)):
+            return attributes, tuple(multiscales)
+        return {**attributes, "zarr_conventions": conventions.worded(conventions.appended(declared, conventions.MULTISCALES))}, tuple(multiscales)
 
 
 LAYOUT = GeoZarrLayout()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ziggurat.layouts import coordinates as placed
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, Axis, Multiscale
 from ziggurat.node import Container, Node, resolve, word
 from ziggurat.problems import LayoutError, PathError, Problem
@@ -41,6 +41,7 @@ class ItkLayout:
     versions: tuple[str, ...] = (VERSION,)
     facts: Facts = _FACTS
     keys: tuple[str, ...] = (LEVELS, IMAGE, "direction")
+    mends: tuple[Repair, ...] = ("absent", "arrays", "offset", "order")
 
     def detect(self, node: Node) -> Evidence | None:
         return Evidence(f"{NAME}@{VERSION}", "declared", f"the attributes hold {LEVELS!r}") if LEVELS in node.attributes else None
@@ -95,6 +96,16 @@ class ItkLayout:
             attributes.setdefault(group, {})
             attributes[level.path] = {**placed.named_dimensions(level, multiscale.axes), **turned}
         return Documents(attributes, tuple(lost), arrays=small, consolidated=tuple(groups), told=({"name": image},))
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        return tuple(f"{group}/{multiscale.name}" if group else str(multiscale.name) for group, _ in _groups(multiscale.raw.get(LEVELS))[0])
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        groups = [path.rpartition("/")[0] for path in paths]
+        return replace(multiscale, coarse_first=False, raw={} if anew else {**multiscale.raw, LEVELS: [*groups]})
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        return attributes, tuple(multiscales)  # the format has none
 
 
 LAYOUT = ItkLayout()
@@ -186,7 +197,8 @@ def _listing(existing: Mapping[str, JSON], multiscale: Multiscale, groups: Seque
     attributes = dict(existing)
     listing: list[JSON] = list(groups[::-1] if multiscale.coarse_first else groups)
     before = existing.get(LEVELS)
-    same = isinstance(before, (list, tuple)) and {group for group, _ in _groups(before)[0]} == set(groups)
+    kept = multiscale.layout != f"{NAME}@{VERSION}" or multiscale.raw.get(LEVELS) == before
+    same = kept and isinstance(before, (list, tuple)) and {group for group, _ in _groups(before)[0]} == set(groups)
     if not same:
         attributes[LEVELS] = listing
     if IMAGE in existing or not same or multiscale.layout != f"{NAME}@{VERSION}":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, Axis, Level, Multiscale
 from ziggurat.node import Container, Node, word
 from ziggurat.problems import LayoutError, Problem
@@ -43,6 +43,7 @@ class FoundingLayout:
     facts: Facts = _FACTS
     versions: tuple[str, ...] = (VERSION,)
     keys: tuple[str, ...] = ("multiscales",)
+    mends: tuple[Repair, ...] = ("absent", "order", "version")
 
     def containers(self, version: str) -> tuple[Container, ...]:
         """Any: the proposal needs nothing but groups with attributes."""
@@ -104,6 +105,15 @@ class FoundingLayout:
             attributes.pop("ome")
             attributes.update({"ome": rest} if set(rest) - {"version"} else {})
         return Documents({"": attributes}, tuple(lost))
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        return listed.listing(multiscale)
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return listed.relisted(multiscale, paths)
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        return attributes, listed.versioned(multiscales, version)
 
 
 LAYOUT = FoundingLayout()

@@ -30,7 +30,7 @@ from ziggurat.layouts.ome_transforms import (
     written_world,
 )
 from ziggurat.layouts.ports import Documents, Evidence, Facts, Member
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, ArrayInfo, Axis, Level, Multiscale, kind_of
 from ziggurat.node import Container, Node, word
 from ziggurat.problems import DocumentError, LayoutError, Problem
@@ -65,6 +65,7 @@ class OmeZarrLayout:
     drafts: tuple[str, ...] = tuple(facts.version for facts in FACTS.values() if facts.draft)
     keys: tuple[str, ...] = ("multiscales", "omero", "ome")
     shown: tuple[str, ...] = SHOWN
+    mends: tuple[Repair, ...] = ("absent", "names", "offset", "order", "version")
 
     def containers(self, version: str) -> tuple[Container, ...]:
         return ("zarr3",) if facts_of(version).zarr_format == 3 else ("zarr2",)
@@ -126,6 +127,21 @@ class OmeZarrLayout:
         if facts.dimension_names == "group" and fresh and "_ARRAY_DIMENSIONS" not in root:
             root["_ARRAY_DIMENSIONS"] = [axis.name for axis in fresh[0].axes]
         return Documents({"": root}, tuple(lost))
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        return listed.listing(multiscale)
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return listed.relisted(multiscale, paths)
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        ome = attributes.get("ome")
+        if isinstance(ome, Mapping) and facts_of(version).wrapped:
+            stated = ome.get("version")
+            return ({**attributes, "ome": {**ome, "version": version}} if stated != version and listed.spells(stated, version) else attributes), tuple(
+                multiscales
+            )
+        return attributes, listed.versioned(multiscales, version)
 
 
 LAYOUT = OmeZarrLayout()

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from ziggurat.layouts.rules import Repair
 from ziggurat.model import JSON, Axis, Multiscale
 from ziggurat.node import Container, Node
 from ziggurat.problems import LayoutError, Problem
@@ -189,6 +190,29 @@ class Linking(Writing, Protocol):
 
     @property
     def links(self) -> Literal[True]: ...
+
+
+@runtime_checkable
+class Mending(Writing, Protocol):
+    """A layout whose documents `fix` mends by what it writes of a model that was set right; `series` has both functions for lists of datasets."""
+
+    @property
+    def mends(self) -> tuple[Repair, ...]:
+        """What can be mended."""
+        ...
+
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        """Returns the paths of the levels in the order of the document, those without an array too; empty where no list is kept."""
+        ...
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        """Returns the multiscale as of a document that lists `paths` in this order, so that `write` keeps every other word of it; or,
+        `anew`, as of one that states of the levels nothing that the model says, so that `write` says it all."""
+        ...
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        """Returns the group's attributes and the multiscales as of documents that say plainly of which version they are, where they mean it."""
+        ...
 
 
 @runtime_checkable

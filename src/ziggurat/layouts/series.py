@@ -403,6 +403,34 @@ def matched(multiscale: Multiscale, raw: Sequence[Mapping[str, JSON]], *, keep_o
     return [*fresh[::-1], *pairs] if multiscale.coarse_first else [*pairs, *fresh]
 
 
+def listing(multiscale: Multiscale) -> tuple[str, ...]:
+    """Returns the paths of the levels in the order of the list of datasets that was read; those that are no path are passed over."""
+    return tuple(path for dataset in parts(multiscale.raw.get("datasets")) if (path := _plain_path(dataset)) is not None)
+
+
+def relisted(multiscale: Multiscale, paths: Sequence[str], *, without: Sequence[str] = ()) -> Multiscale:
+    """Returns the multiscale as of a list of datasets at `paths`, in this order, that says nothing under the keys `without`."""
+    by_path: dict[str | None, Mapping[str, JSON]] = {}
+    for dataset in parts(multiscale.raw.get("datasets")):
+        by_path.setdefault(_plain_path(dataset), {key: value for key, value in dataset.items() if key not in without})
+    raw: dict[str, JSON] = {key: value for key, value in multiscale.raw.items() if key not in without}
+    datasets: list[JSON] = [by_path[path] for path in paths if path in by_path]
+    return replace(multiscale, coarse_first=False, raw=raw | ({"datasets": datasets} if "datasets" in raw else {}))
+
+
+def versioned(multiscales: Sequence[Multiscale], version: str) -> tuple[Multiscale, ...]:
+    """Returns the multiscales as of entries that state their version plainly, where they state none, or spell this one."""
+    return tuple(
+        replace(m, raw={**m.raw, "version": version}) if m.raw and m.raw.get("version") != version and spells(m.raw.get("version"), version) else m
+        for m in multiscales
+    )
+
+
+def spells(value: JSON, version: str) -> bool:
+    """True when a stated version is `version` with more or less said, such as 0.4 as a number or 0.5-dev, or none is stated; no other is ever rewritten."""
+    return value is None or str(value) == version or str(value).startswith((f"{version}-", f"{version}."))
+
+
 def _plain_path(dataset: Mapping[str, JSON]) -> str | None:
     try:
         return resolve(dataset.get("path"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ziggurat.layouts import coordinates as placed
 from ziggurat.layouts import series as listed
 from ziggurat.layouts.ports import Documents, Evidence, Facts
-from ziggurat.layouts.rules import problem
+from ziggurat.layouts.rules import Repair, problem
 from ziggurat.model import JSON, Axis, Multiscale
 from ziggurat.node import Container, Node, loads, word
 from ziggurat.problems import DocumentError, LayoutError, PathError, Problem, StorageError
@@ -55,6 +55,7 @@ class XcubeLayout:
     facts: Facts = _FACTS
     keys: tuple[str, ...] = ()
     links: bool = True
+    mends: tuple[Repair, ...] = ("arrays", "offset", "version")
 
     def detect(self, node: Node) -> Evidence | None:
         if node.attributes or node.kind != "folder":  # attributes first: every layout asks for them, and `kind` may cost a request
@@ -131,6 +132,16 @@ class XcubeLayout:
         told += [{"type": method} for method in methods.values()] if isinstance(methods, Mapping) else []
         return Documents(attributes, tuple(lost), arrays=here, files=files, consolidated=copied, told=tuple(told))
 
+    def listing(self, multiscale: Multiscale) -> tuple[str, ...]:
+        """None: the numbers of the datasets tell."""
+        return ()
+
+    def retold(self, multiscale: Multiscale, paths: Sequence[str], *, anew: bool) -> Multiscale:
+        return multiscale  # `num_levels` is always counted
+
+    def versioned(self, attributes: Mapping[str, JSON], multiscales: Sequence[Multiscale], version: str) -> tuple[Mapping[str, JSON], tuple[Multiscale, ...]]:
+        return attributes, tuple(replace(m, raw={**m.raw, "version": version}) if _is_first(m.raw.get("version")) else m for m in multiscales)
+
 
 LAYOUT = XcubeLayout()
 
@@ -141,6 +152,11 @@ def _check_version(version: str) -> None:
 
 
 # --- the folder ----------------------------------------------------------------------------------------------------------
+
+
+def _is_first(stated: JSON) -> bool:
+    """True for version 1.0 spelled as a number, or not at all; no other is ever rewritten."""
+    return listed.spells(stated, VERSION) or (isinstance(stated, (int, float)) and not isinstance(stated, bool) and stated == 1)
 
 
 def _spec(node: Node) -> tuple[Mapping[str, JSON], list[Problem]]:

@@ -86,8 +86,10 @@ def fix(source: object, *, method: str | None = None, deep: bool = False, dry_ru
     planned = repair_plan(place.node, found, report.problems, made=made)
     if planned.plan is None:
         return FixResult(place.node.location, found.layout, (), (), report.of("MUST"), (), dry_run)
-    work = rewriting(place, (planned.plan,))
-    if dry_run or not work.changes:
+    work = rewriting(place, (planned.plan,), replacing=True)
+    if not work.changes and not work.before:
+        return FixResult(place.node.location, found.layout, (), (), report.of("MUST"), work.notes, dry_run)
+    if dry_run:
         mended = {repair.rule for repair in planned.repairs}
         left = tuple(problem for problem in report.of("MUST") if problem.rule not in mended)
         return FixResult(place.node.location, found.layout, planned.repairs, work.changes, left, work.notes, dry_run)

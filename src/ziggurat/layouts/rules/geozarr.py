@@ -12,7 +12,13 @@ _TMS = "OGC two dimensional tile matrix set 2.0"
 _LISTS = "ndpyramid 0.4; geozarr-spec 2023"
 
 GEOZARR: tuple[Rule, ...] = (
-    Rule("GZ001", "MUST", "`zarr_conventions` is a list that names the multiscales convention, by its UUID or one of its addresses.", _CONVENTIONS),
+    Rule(
+        "GZ001",
+        "MUST",
+        "`zarr_conventions` is a list that names the multiscales convention, by its UUID or one of its addresses.",
+        _CONVENTIONS,
+        repair="version",
+    ),
     Rule(
         "GZ002",
         "MUST",
@@ -21,7 +27,7 @@ GEOZARR: tuple[Rule, ...] = (
     ),
     Rule("GZ003", "MUST", "`multiscales` is an object whose `layout` is a list of at least one object.", _MULTISCALES),
     Rule("GZ004", "MUST", "`asset` and `derived_from` are paths below the group.", _MULTISCALES),
-    Rule("GZ005", "MUST", "At each asset there is an array, or a group with arrays.", _MULTISCALES),
+    Rule("GZ005", "MUST", "At each asset there is an array, or a group with arrays.", _MULTISCALES, repair="absent"),
     Rule("GZ006", "MUST", "`derived_from` names another level of the layout, and no chain of them is a loop.", _MULTISCALES),
     Rule("GZ007", "MUST", "`transform` is an object and is there with `derived_from`; its scale and translation are lists of numbers.", _MULTISCALES),
     Rule("GZ008", "MUST", "`resampling_method` is a string.", _MULTISCALES),
@@ -31,6 +37,7 @@ GEOZARR: tuple[Rule, ...] = (
         "SHOULD",
         "A scale is the ratio of the sizes, to the level it is derived from or to the first; else the sizes are believed.",
         OURS,
+        repair="arrays",
     ),
     Rule("GZ011", "MUST", "`spatial:` values are as the convention says: two dimensions, six coefficients, four bounds, two sizes.", _SPATIAL),
     Rule("GZ012", "MUST", "A group that declares proj has `proj:code` (authority:code), `proj:wkt2` or `proj:projjson`, each of its type.", _PROJ),
@@ -38,11 +45,13 @@ GEOZARR: tuple[Rule, ...] = (
     Rule("GZ014", "NOTE", "A variable is missing at some levels.", OURS),
     Rule("GZ015", "NOTE", "Names of axes that no array states are inferred.", OURS),
     Rule("GZ016", "NOTE", "The layout is written in a draft of the convention.", OURS),
-    Rule("GZ017", "MUST", "`spatial:shape` is the size of the arrays along `spatial:dimensions`, and these are names of their axes.", _SPATIAL),
+    Rule(
+        "GZ017", "MUST", "`spatial:shape` is the size of the arrays along `spatial:dimensions`, and these are names of their axes.", _SPATIAL, repair="arrays"
+    ),
     Rule("GZ018", "SHOULD", "With the spatial convention, every level of the layout has `spatial:transform`.", _SPATIAL),
     Rule("GZ019", "NOTE", "The levels differ in their type of samples or number of axes; some readers then leave levels out.", OURS),
-    Rule("GZ020", "SHOULD", "The group has consolidated metadata.", _MULTISCALES),
-    Rule("GZ021", "SHOULD", "Entries of `zarr_conventions` have a name, and addresses of a tag that was published.", _CONVENTIONS),
+    Rule("GZ020", "SHOULD", "The group has consolidated metadata.", _MULTISCALES, repair="copy"),
+    Rule("GZ021", "SHOULD", "Entries of `zarr_conventions` have a name, and addresses of a tag that was published.", _CONVENTIONS, repair="version"),
     Rule("GZ022", "NOTE", "Without `spatial:transform`, a translation of 0 is read as corners that coincide.", OURS),
     Rule("GZ030", "MUST", "`tile_matrix_set` is the name of a known set, or an object whose `tileMatrices` have id, size of a cell and point of origin.", _TMS),
     Rule("GZ031", "MUST", "Each level is a group named by the id of a tile matrix, with arrays.", _TMS),

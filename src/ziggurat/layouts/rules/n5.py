@@ -10,8 +10,15 @@ _CELLMAP = "cellmap-schemas, multiscale.cosem"
 COSEM: tuple[Rule, ...] = (
     Rule("COS001", "MUST", "The attributes of a group hold `multiscales`, a list of exactly one object.", _CELLMAP, "multiscales"),
     Rule("COS002", "MUST", "The multiscale holds `datasets`, a list of at least one object.", _CELLMAP, "multiscales[].datasets"),
-    Rule("COS003", "MUST", "Each dataset holds `path`, a string relative to the group, and an array is there.", _CELLMAP, "multiscales[].datasets[].path"),
-    Rule("COS004", "MUST", "The datasets are ordered from the largest array to the smallest.", _COSEM),
+    Rule(
+        "COS003",
+        "MUST",
+        "Each dataset holds `path`, a string relative to the group, and an array is there.",
+        _CELLMAP,
+        "multiscales[].datasets[].path",
+        repair="absent",
+    ),
+    Rule("COS004", "MUST", "The datasets are ordered from the largest array to the smallest.", _COSEM, repair="order"),
     Rule(
         "COS005",
         "MUST",
@@ -21,12 +28,13 @@ COSEM: tuple[Rule, ...] = (
     ),
     Rule("COS006", "MUST", "Scales are finite numbers other than zero, translations are finite numbers.", _COSEM),
     Rule("COS007", "SHOULD", "The group's copy of a `transform` is that of the array; where they differ, the array's holds.", _COSEM, repair="arrays"),
-    Rule("COS008", "MUST", "Each array carries its own `transform`.", _CELLMAP),
+    Rule("COS008", "MUST", "Each array carries its own `transform`.", _CELLMAP, repair="arrays"),
     Rule(
         "COS009",
         "SHOULD",
         "`pixelResolution` of an array has the scale of its `transform` with the fastest axis first, and its unit, which is that of every axis.",
         _CELLMAP,
+        repair="arrays",
     ),
     Rule(
         "COS010",
@@ -34,6 +42,7 @@ COSEM: tuple[Rule, ...] = (
         "`axes`, `units`, `scales` and `pixelResolution` of the group say the same as the transforms, with the fastest axis first; "
         "`scales` are whole factors against the first level.",
         "cellmap-schemas, multiscale.neuroglancer_n5",
+        repair="arrays",
     ),
 )
 
