@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -140,6 +140,7 @@ def worker_processes(n: int, *, pool: bool = False) -> Iterator[Executor]:
     cluster = None if pool else _local_cluster()
     if cluster is None:
         import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
         with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn")) as processes:
             yield processes

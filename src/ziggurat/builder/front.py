@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +17,6 @@ from ziggurat import layouts, reductions, storage
 from ziggurat.builder import publish as publishing
 from ziggurat.builder.beside import Given, make_beside, open_given
 from ziggurat.builder.clearing import clear_old, is_clearing, own_arrays, remove_empty, withdraw
-from ziggurat.builder.clusters import Client, executor_of
 from ziggurat.builder.job import Job
 from ziggurat.builder.labelling import enlist, label_options, labelled, labelled_image
 from ziggurat.builder.parts import Part, begun_elsewhere, check_begun, parse_part, run_part
@@ -40,6 +39,7 @@ from ziggurat.version import __version__
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from ziggurat.builder.clusters import Client
     from ziggurat.sources.datasets import DatasetSource
 
 DATASET_LAYOUTS = ("geozarr", "datatree", "xcube", "itk")
@@ -202,10 +202,19 @@ def build(
         _refuse_of_datasets(add=add, shared=one is not None or finish)
         from ziggurat.builder.datasets import build_dataset
 
-        with executor_of(executor) as workers:
+        with _workers(executor) as workers:
             return build_dataset(dataset, target, options, _probes(), plan=plan, overwrite=overwrite, executor=workers, progress=progress)
     found = _planned(source, target, options, add=add, overwrite=overwrite, given=plan, shared=one is not None or finish)
     return _build_array(*found, options, started, executor=executor, progress=progress, part=one, finish=finish)
+
+
+def _workers(executor: Executor | Client | str | None) -> AbstractContextManager[Executor | None]:
+    """Gives the executor that was asked for, None where threads do: these need nothing of `concurrent.futures`, which takes long to import."""
+    if executor is None:
+        return nullcontext()
+    from ziggurat.builder.clusters import executor_of
+
+    return executor_of(executor)
 
 
 def _build_array(
@@ -225,7 +234,7 @@ def _build_array(
     if finish:
         check_begun(destination, made)
     row = reductions.resolve(options.rows or made.reduction, [axis.name for axis in made.axes])
-    with executor_of(executor) as workers:
+    with _workers(executor) as workers:
         if part is not None:
             tally, meter, n_tasks, n_waiting = _run_one(opened, destination, made, row, beside, workers, progress, part)
             result = _result(destination, made, tally, meter, time.perf_counter() - started)

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ziggurat import layouts, storage
-from ziggurat.builder.clusters import Client
 from ziggurat.builder.front import build, plan
 from ziggurat.builder.publish import multiscale_of
 from ziggurat.builder.result import BuildResult
@@ -23,6 +22,8 @@ from ziggurat.version import __version__
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from ziggurat.builder.clusters import Client
 
 _OURS = "ziggurat."
 _KINDS: Mapping[str, Kind] = MappingProxyType({"image": "image", "labels": "labels", "mask": "mask"})

@@ -9,7 +9,6 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import MutableMapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -436,6 +435,8 @@ def delete_all(store: TargetStore, keys: Sequence[str]) -> None:
         for key in keys:
             store.delete(key)
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(store.delete, keys))
 
