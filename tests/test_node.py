@@ -6,7 +6,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -550,3 +550,12 @@ def test_values_of_a_small_array_are_read_where_something_decodes(tmp_path: Path
     assert node.values("x") == (0.5, 1.5, 3.5)
     assert node.values("image") is None and node.values("none") is None and FileNode(tmp_path).values("x") is None
     assert DictNode({"x/.zarray": X, ".zgroup": {"zarr_format": 2}}, values={"x": [1.0, 2.0]}).values("x") == (1.0, 2.0)
+
+
+def test_coordinates_in_a_chunk_that_fits_no_memory_are_not_decoded() -> None:
+    def decode(path: str, document: Mapping[str, JSON], container: str) -> list[float | str]:
+        raise AssertionError("it would be made whole")
+
+    huge = {**X, "chunks": [2**31]}
+    tree = {"x/.zarray": json.dumps(huge).encode(), ".zgroup": b'{"zarr_format": 2}'}
+    assert DocumentNode(Tree(tree.get, lambda path: [], "there", decode=decode)).values("x") is None

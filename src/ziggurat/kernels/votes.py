@@ -70,7 +70,8 @@ def _weighted_quantile(samples: Array, weights: Array, q: float) -> Array:
     if samples.dtype.kind == "f":
         return value
     floor = np.floor(value)
-    value = np.rint(np.where(np.abs(value - floor - 0.5) < NEAR_TIE, floor + 0.5, value))
+    near = np.clip(16 * np.spacing(np.maximum(np.abs(low), np.abs(high))), NEAR_TIE, 0.25)  # what float64 leaves of a tie of large samples
+    value = np.rint(np.where(np.abs(value - floor - 0.5) < near, floor + 0.5, value))
     whole: Array = np.empty(value.shape, samples.dtype)
     store_integers(value, whole)
     return whole

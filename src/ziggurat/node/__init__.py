@@ -77,6 +77,8 @@ DecodeIn = Callable[[str], Decode]
 
 MAX_VALUES = 2**20
 """More coordinates than any axis has that a person looks at; an axis longer than this is placed by its first and last samples."""
+MAX_CHUNK = 4 * MAX_VALUES
+"""Samples: a chunk of coordinates is decoded whole, however short its array is."""
 _NOTHING: Mapping[str, JSON] = MappingProxyType({})
 
 
@@ -141,7 +143,8 @@ class Node(Protocol):
     def values(self, path: str) -> tuple[float | str, ...] | None:
         """Returns the values of a one-dimensional array below: the coordinates of an axis.
 
-        None when no such array is there, it has other than one axis, more than `MAX_VALUES` samples, or nothing that decodes was given.
+        None when no such array is there, it has other than one axis, more than `MAX_VALUES` samples or chunks of more than `MAX_CHUNK`,
+        or nothing that decodes was given.
         Raises StorageError, DocumentError or UnsupportedError where it is there and cannot be read.
         """
         ...
@@ -307,7 +310,9 @@ class DocumentNode:
     def values(self, path: str) -> tuple[float | str, ...] | None:
         node = self.child(path)
         info, document = node.array, node.array_document
-        if info is None or document is None or node.container is None or info.ndim != 1 or info.shape[0] > MAX_VALUES or self._tree.decode is None:
+        if info is None or document is None or node.container is None or info.ndim != 1 or self._tree.decode is None:
+            return None
+        if info.shape[0] > MAX_VALUES or max(info.chunks, default=0) > MAX_CHUNK:
             return None
         return tuple(self._tree.decode(node._path, document, node.container))
 
