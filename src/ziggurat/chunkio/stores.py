@@ -238,7 +238,8 @@ class FileStore:
         return True
 
     def _fail(self, verb: str, key: str, error: OSError) -> NoReturn:
-        failure = StorageError(f"{self._prefix}{key}: cannot {verb}: {error.strerror or error}")
+        way = "; run the same command again when that is mended" if verb == "write" else ""
+        failure = StorageError(f"{self._prefix}{key}: cannot {verb}: {error.strerror or error}{way}")
         failure.errno = error.errno
         raise failure from error
 

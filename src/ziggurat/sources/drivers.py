@@ -58,7 +58,7 @@ def _tiff(stored: Stored) -> ChunkReader:
 
 
 def _zarr(stored: Stored) -> ChunkReader:
-    return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2)
+    return storage.open_array(storage.open_store(stored.target), stored.path, stored.document, stored.zarr_format or 2, location=stored.location)
 
 
 DRIVERS: Mapping[str, Callable[[Stored], ChunkReader]] = MappingProxyType(

@@ -179,13 +179,15 @@ def _holds_long_words(document: Mapping[str, JSON]) -> bool:
     return document.get("dtype") == "|O" or document.get("data_type") in ("string", "variable_length_utf8")
 
 
-def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int) -> ChunkReader:
+def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_format: int, *, location: str = "") -> ChunkReader:
     """Returns the reader of the array at `path`: the fast path when `chunkio.why_not` has nothing against it, else zarr-python.
 
     Parameters
     ----------
     document
         The array's own document, `zarr.json` or `.zarray`, as a `Node` gives it.
+    location
+        How messages name the array; without it, by its path in the store.
 
     Raises
     ------
@@ -198,7 +200,7 @@ def open_array(store: ByteStore, path: str, document: Mapping[str, JSON], zarr_f
     """
     if why_not(document, zarr_format) is None:
         return ChunkArray.open(store, path, document, zarr_format=zarr_format)
-    refuse_unknown_codecs(document, zarr_format, path)
+    refuse_unknown_codecs(document, zarr_format, location or path)
     from ziggurat.storage.zarr_arrays import ZarrArray
 
     return ZarrArray(store, path, document, zarr_format=zarr_format)
